@@ -1,0 +1,370 @@
+"""The account the simulator serves: credentials, networks, instances, endpoints.
+
+All of it is data. A JSON file given with --world replaces the top-level members it names. The
+keys of an instance: id, name, state, vpc, subnet, ip, ipv6, public_ip, groups, users, targets,
+tags, type, image, platform, reservation. `targets` maps a port to what answers there: "sshd"
+(the real one, if running), "HOST:PORT", or a behaviour of targets.py such as "echo" or "refuse".
+"""
+
+import copy
+import ipaddress
+import json
+import secrets
+import threading
+import time
+
+REGION = "eu-west-1"
+ACCOUNT = "123456789012"
+MAIN_VPC = "vpc-0ddd3333eee4444ff"
+MAIN_SUBNET = "subnet-0aaa1111bbb2222cc"
+OTHER_SUBNET = "subnet-0aaa1111bbb2222dd"
+APP_GROUP = "sg-0f00ba4f00ba4f00b"
+SHUT_GROUP = "sg-0f00ba4f00ba4f00c"
+ENDPOINT_GROUP = "sg-0e1ce0e1ce0e1ce00"
+DEFAULT_GROUP = "sg-0def00000000000dd"
+LONELY_VPC = "vpc-0ddd3333eee4444aa"
+LONELY_GROUP = "sg-0f00ba4f00ba4f0aa"
+LONELY_DEFAULT = "sg-0def00000000000aa"
+EVERYWHERE = [{"protocol": "-1", "source": "0.0.0.0/0"}, {"protocol": "-1", "source": "::/0"}]
+MAIN_ENDPOINT = "eice-0a1b2c3d4e5f60718"
+USABLE = ("create-complete", "update-in-progress", "update-complete", "update-failed")
+STATE_CODES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48,
+               "stopping": 64, "stopped": 80}
+
+SETTINGS = {
+    "endpoint_change_ms": 500,
+    "key_seconds": 60,
+    "key_delay_ms": 0,
+    "replay_grace_ms": 2000,
+    "quota": 20,
+    "quota_status": 429,
+    "quota_code": "TooManyRequestsException",
+    "quota_message": "The maximum number of concurrent connections for this endpoint is reached.",
+    "dial_timeout_ms": 5000,
+    "close_unreachable": [1011, "Unable to connect to target"],
+    "close_lost": [1011, "Connection to target lost"],
+    "close_duration": [1001, "Maximum tunnel duration reached"],
+    "close_normal": [1000, ""],
+    "api_window_s": 300,
+    "ec2_window_s": 900,
+}
+
+VPCS = {
+    MAIN_VPC: {"cidr": "10.20.0.0/16"},
+    "vpc-0ddd3333eee4444aa": {"cidr": "10.30.0.0/16"},
+    "vpc-0ddd3333eee4444bb": {"cidr": "10.40.0.0/16"},
+    "vpc-0ddd3333eee4444cc": {"cidr": "10.50.0.0/16"},
+}
+
+SUBNETS = {
+    MAIN_SUBNET: {"vpc": MAIN_VPC, "cidr": "10.20.1.0/24", "zone": "eu-west-1a",
+                  "zone_id": "euw1-az2", "ipv6_cidr": "2001:db8:12:3400::/64"},
+    OTHER_SUBNET: {"vpc": MAIN_VPC, "cidr": "10.20.2.0/24", "zone": "eu-west-1b",
+                   "zone_id": "euw1-az3", "ipv6_cidr": "2001:db8:12:3401::/64"},
+    "subnet-0aaa1111bbb2222aa": {"vpc": "vpc-0ddd3333eee4444aa", "cidr": "10.30.1.0/24",
+                                 "zone": "eu-west-1a", "zone_id": "euw1-az2"},
+    "subnet-0aaa1111bbb2222bb": {"vpc": "vpc-0ddd3333eee4444bb", "cidr": "10.40.1.0/24",
+                                 "zone": "eu-west-1a", "zone_id": "euw1-az2"},
+    "subnet-0aaa1111bbb22220c": {"vpc": "vpc-0ddd3333eee4444cc", "cidr": "10.50.1.0/24",
+                                 "zone": "eu-west-1a", "zone_id": "euw1-az2"},
+}
+
+
+def group(name, vpc, ingress=(), egress=None):
+    """A rule: protocol, from, to (none for protocol -1), source (a CIDR or a group id)."""
+    return {"name": name, "vpc": vpc, "ingress": list(ingress),
+            "egress": copy.deepcopy(EVERYWHERE if egress is None else egress), "tags": {}}
+
+
+def tcp(port, source):
+    return {"protocol": "tcp", "from": port, "to": port, "source": source}
+
+
+def default_groups():
+    """The default groups admit their own members only, as AWS makes them."""
+    return {
+        APP_GROUP: group("app", MAIN_VPC,
+                         [tcp(22, ENDPOINT_GROUP), tcp(3389, "10.20.0.0/16")]),
+        SHUT_GROUP: group("shut", MAIN_VPC),
+        ENDPOINT_GROUP: group("endpoint", MAIN_VPC),
+        DEFAULT_GROUP: group("default", MAIN_VPC, [{"protocol": "-1", "source": DEFAULT_GROUP}]),
+        LONELY_GROUP: group("lonely", LONELY_VPC),
+        LONELY_DEFAULT: group("default", LONELY_VPC,
+                              [{"protocol": "-1", "source": LONELY_DEFAULT}]),
+    }
+
+
+def instance(number, name, **extra):
+    """A running instance in the main subnet unless `extra` says otherwise."""
+    entry = {"id": f"i-0123456789abcde{number:02x}", "name": name, "state": "running",
+             "vpc": MAIN_VPC, "subnet": MAIN_SUBNET, "ip": f"10.20.1.{number}", "ipv6": None,
+             "public_ip": None, "groups": [APP_GROUP], "users": ["ec2-user"],
+             "targets": {"22": "refuse", "3389": "refuse"}, "tags": {}, "type": "t4g.small",
+             "image": "ami-0aa11bb22cc33dd44", "platform": None, "console": None}
+    entry.update(extra)
+    return entry
+
+
+def box(number, name, target):
+    return instance(number, name, targets={"22": target, "3389": target})
+
+
+def default_instances():
+    sshd = {"22": "sshd", "3389": "refuse"}
+    return [
+        instance(0xf0, "web-1", ip="10.20.1.23", targets=sshd, ipv6="2001:db8:12:3400::5a",
+                 tags={"Env": "prod", "Role": "web"}, public_ip="203.0.113.10"),
+        instance(0xf1, "app & web-2", ip="10.20.1.24", targets=sshd, users=["ubuntu"],
+                 tags={"Env": "prod", "Role": "app <blue>"}, image="ami-0ab11bb22cc33dd44"),
+        instance(0xf2, "db 1 (primary)", ip="10.20.2.25", subnet=OTHER_SUBNET, targets=sshd,
+                 users=["admin"], tags={"Env": "test", "Star": "a*b"}),
+        instance(0x10, "batch", state="stopped"),
+        instance(0x11, "old", state="terminated", vpc=None, subnet=None, ip=None, groups=[]),
+        instance(0x12, "fresh", state="pending"),
+        instance(0x13, "twin", reservation="r-0c1d2e3f4a5b6c7d8"),
+        instance(0x14, "twin", reservation="r-0c1d2e3f4a5b6c7d8"),
+        instance(0x15, "lonely", vpc=LONELY_VPC, ip="10.30.1.21", targets=sshd,
+                 subnet="subnet-0aaa1111bbb2222aa", groups=[LONELY_GROUP]),
+        instance(0x16, "early", vpc="vpc-0ddd3333eee4444bb", ip="10.40.1.22",
+                 subnet="subnet-0aaa1111bbb2222bb", groups=[]),
+        instance(0x17, "broken", vpc="vpc-0ddd3333eee4444cc", ip="10.50.1.23",
+                 subnet="subnet-0aaa1111bbb22220c", groups=[]),
+        instance(0x18, "six", ip=None, ipv6="2001:db8:12:3400::18", targets=sshd),
+        instance(0x19, "windows-1", platform="windows", users=["Administrator"],
+                 targets={"22": "refuse", "3389": "echo"}),
+        instance(0x1a, "fenced", groups=[SHUT_GROUP], targets={"22": "echo"}),
+        box(0x20, "refuse-box", "refuse"), box(0x21, "blackhole-box", "blackhole"),
+        box(0x22, "silent-box", "silent"), box(0x23, "garbage-box", "garbage"),
+        box(0x24, "echo-box", "echo"), box(0x25, "source-box", "source:67108864"),
+        box(0x26, "sink-box", "sink"), box(0x27, "closing-box", "close"),
+        box(0x28, "banned-box", "say:Not allowed at this time\r\n"),
+        box(0x29, "reset-box", "reset:5"),
+    ]
+
+
+def endpoint(id_, vpc, subnet, state="create-complete", **extra):
+    entry = {"id": id_, "vpc": vpc, "subnet": subnet, "state": state, "message": None,
+             "groups": [], "tags": {}, "preserve_ip": False, "address_type": "dualstack",
+             "due": None}
+    entry.update(extra)
+    return entry
+
+
+def default_endpoints():
+    return [
+        endpoint(MAIN_ENDPOINT, MAIN_VPC, MAIN_SUBNET, groups=[ENDPOINT_GROUP],
+                 tags={"Name": "main"}),
+        endpoint("eice-0a1b2c3d4e5f60bbb", "vpc-0ddd3333eee4444bb", "subnet-0aaa1111bbb2222bb",
+                 "create-in-progress"),
+        endpoint("eice-0a1b2c3d4e5f60ccc", "vpc-0ddd3333eee4444cc", "subnet-0aaa1111bbb22220c",
+                 "create-failed", message="There are no available addresses in the subnet."),
+    ]
+
+
+def policy(*statements):
+    return {"Version": "2012-10-17", "Statement": list(statements)}
+
+
+def allow(action, **condition):
+    statement = {"Effect": "Allow", "Action": action, "Resource": "*"}
+    if condition:
+        statement["Condition"] = condition
+    return statement
+
+
+def credential(name, key, arn, user_id, policy_, token=False, expires_in=None):
+    expires = None if expires_in is None else time.time() + expires_in
+    return {"name": name, "access_key": key, "secret": secrets.token_urlsafe(30),
+            "token": secrets.token_urlsafe(9) + "/+" + "A" * 700 + "==" if token else None,
+            "expires": expires, "arn": arn, "user_id": user_id, "policy": policy_}
+
+
+def default_credentials():
+    user = f"arn:aws:iam::{ACCOUNT}:user/"
+    role = f"arn:aws:sts::{ACCOUNT}:assumed-role/Jump/alice"
+    everything = policy(allow("*"))
+    limited = policy(
+        allow(["ec2:Describe*", "sts:*"]),
+        allow("ec2-instance-connect:SendSSHPublicKey",
+              StringEquals={"ec2:osuser": "ec2-user"}),
+        allow("ec2-instance-connect:OpenTunnel",
+              NumericEquals={"ec2-instance-connect:remotePort": "22"},
+              IpAddress={"ec2-instance-connect:privateIpAddress": "10.20.0.0/16"},
+              NumericLessThanEquals={"ec2-instance-connect:maxTunnelDuration": "600"}))
+    return [
+        credential("admin", "AKIASIMULATED0000001", user + "admin", "AIDASIMULATEDADMIN01",
+                   everything),
+        credential("temporary", "ASIASIMULATED0000002", role, "AROASIMULATEDROLE001:alice",
+                   everything, token=True, expires_in=3600),
+        credential("expired", "ASIASIMULATED0000003", role, "AROASIMULATEDROLE001:alice",
+                   everything, token=True, expires_in=-60),
+        credential("denied", "AKIASIMULATED0000004", user + "denied", "AIDASIMULATEDDENIED1",
+                   policy()),
+        credential("limited", "AKIASIMULATED0000005", user + "limited", "AIDASIMULATEDLIMIT01",
+                   limited),
+    ]
+
+
+def default_world():
+    return {"region": REGION, "account": ACCOUNT, "label": "0badcafe", "settings": dict(SETTINGS),
+            "vpcs": copy.deepcopy(VPCS), "subnets": copy.deepcopy(SUBNETS),
+            "groups": default_groups(), "instances": default_instances(),
+            "endpoints": default_endpoints(), "credentials": default_credentials()}
+
+
+def filler_instances(count):
+    return [instance(0, f"filler-{n:04d}", id=f"i-0f111e4{n:010x}",
+                     ip=f"10.20.{100 + n // 250}.{n % 250 + 1}") for n in range(count)]
+
+
+def filler_endpoints(count):
+    return [endpoint(f"eice-0f111e4{n:010x}", f"vpc-0f111e4{n:010x}", f"subnet-0f111e4{n:010x}")
+            for n in range(count)]
+
+
+def _overlaps(rule, port, address, groups):
+    """Does a security group rule cover this port and this peer (address and groups)?"""
+    if rule["protocol"] != "-1" and not rule["from"] <= port <= rule["to"]:
+        return False
+    if rule["source"].startswith("sg-"):
+        return rule["source"] in groups
+    network = ipaddress.ip_network(rule["source"])
+    return address is not None and address.version == network.version and address in network
+
+
+class World:
+    """The data plus the keys that were pushed. Callers hold `lock` while they change data."""
+
+    def __init__(self, path=None, fillers=0, endpoint_fillers=0):
+        self.data = default_world()
+        if path:
+            with open(path, encoding="utf-8") as f:
+                given = json.load(f)
+            self.data["settings"].update(given.pop("settings", {}))
+            self.data.update(given)
+        self.data["instances"] += filler_instances(fillers)
+        self.data["endpoints"] += filler_endpoints(endpoint_fillers)
+        self.lock = threading.RLock()
+        self.offset = 0.0
+        self.keys = []
+        self.credentials = {c["access_key"]: c for c in self.data["credentials"]}
+        self.fresh_expiries()
+
+    def fresh_expiries(self):
+        """Turns `expires_in` of a world file into a time."""
+        for entry in self.credentials.values():
+            if "expires_in" in entry:
+                entry["expires"] = time.time() + entry.pop("expires_in")
+
+    def clock(self):
+        """The server's idea of the time, seconds since 1970."""
+        return time.time() + self.offset
+
+    @property
+    def region(self):
+        return self.data["region"]
+
+    @property
+    def settings(self):
+        return self.data["settings"]
+
+    def settle(self):
+        """Lets endpoints finish what they are about, once their time has come."""
+        now = time.monotonic()
+        for entry in list(self.data["endpoints"]):
+            if entry["due"] is None or now < entry["due"]:
+                continue
+            entry["due"] = None
+            if entry["state"] == "delete-in-progress":
+                self.data["endpoints"].remove(entry)
+            else:
+                entry["state"] = entry["state"].replace("in-progress", "complete")
+
+    def begin(self, entry, state):
+        """Puts an endpoint into an -in-progress state that settle() will end."""
+        entry["state"] = state
+        entry["due"] = time.monotonic() + self.settings["endpoint_change_ms"] / 1000
+
+    def instance(self, id_or_name):
+        """By id or Name; None when there is none."""
+        for entry in self.data["instances"]:
+            if id_or_name in (entry["id"], entry["name"]):
+                return entry
+        return None
+
+    def endpoint(self, id_):
+        self.settle()
+        return next((e for e in self.data["endpoints"] if e["id"] == id_), None)
+
+    def credential(self, name):
+        return next((c for c in self.data["credentials"] if name in (c["name"], c["access_key"])),
+                    None)
+
+    def endpoint_host(self, entry, fips=False):
+        middle = "fips." if fips else ""
+        return (f"{entry['id']}.{self.data['label']}.{middle}ec2-instance-connect-endpoint."
+                f"{self.region}.amazonaws.com")
+
+    def dual_host(self, entry, fips=False):
+        middle = "fips." if fips else ""
+        return (f"{entry['id']}.{self.data['label']}.{middle}ec2-instance-connect-endpoint."
+                f"{self.region}.api.aws")
+
+    def endpoint_hosts(self, entry):
+        return [self.endpoint_host(entry), self.endpoint_host(entry, True),
+                self.dual_host(entry), self.dual_host(entry, True)]
+
+    def names(self):
+        """DNS names for the certificate."""
+        out = ["localhost", "sts.amazonaws.com"]
+        for suffix in ("amazonaws.com", "api.aws"):
+            for service in ("ec2", "ec2-instance-connect", "sts"):
+                out += [f"{service}.{self.region}.{suffix}",
+                        f"{service}-fips.{self.region}.{suffix}"]
+            for middle in ("", "fips."):
+                out.append(f"*.{self.data['label']}.{middle}ec2-instance-connect-endpoint."
+                           f"{self.region}.{suffix}")
+        return out
+
+    def by_address(self, vpc, address):
+        """The instance of a VPC with this private IPv4 or IPv6 address."""
+        for entry in self.data["instances"]:
+            if entry["vpc"] == vpc and address in [ipaddress.ip_address(a) for a in
+                                                   (entry["ip"], entry["ipv6"]) if a]:
+                return entry
+        return None
+
+    def reaches(self, endpoint_, instance_, address, port):
+        """Would address family and security groups let the endpoint dial the instance?"""
+        kind = endpoint_["address_type"]
+        if kind != "dualstack" and kind != f"ipv{address.version}":
+            return False
+        groups = self.data["groups"]
+        egress = [r for g in endpoint_["groups"] for r in groups[g]["egress"]]
+        ingress = [r for g in instance_["groups"] for r in groups[g]["ingress"]]
+        source = self.endpoint_address(endpoint_, address.version)
+        return (any(_overlaps(r, port, address, instance_["groups"]) for r in egress)
+                and any(_overlaps(r, port, source, endpoint_["groups"]) for r in ingress))
+
+    def endpoint_address(self, endpoint_, version):
+        """The address of the endpoint's network interface in its subnet."""
+        subnet = self.data["subnets"].get(endpoint_["subnet"], {})
+        cidr = subnet.get("cidr" if version == 4 else "ipv6_cidr")
+        return ipaddress.ip_network(cidr)[250] if cidr else None
+
+    def push_key(self, instance_id, user, key):
+        with self.lock:
+            self._forget_old_keys()
+            self.keys.append({"instance": instance_id, "user": user, "key": key,
+                              "until": time.monotonic() + self.settings["key_seconds"]})
+
+    def active_keys(self, instance_id=None, user=None):
+        """The keys still valid, of one instance and user or of all."""
+        with self.lock:
+            self._forget_old_keys()
+            return [dict(k) for k in self.keys
+                    if instance_id in (None, k["instance"]) and user in (None, k["user"])]
+
+    def _forget_old_keys(self):
+        now = time.monotonic()
+        self.keys = [k for k in self.keys if k["until"] > now]
