@@ -1,0 +1,130 @@
+/* The command line: what its files share. */
+#ifndef EICE_CLI_H
+#define EICE_CLI_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
+#include "eice.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CLI_CONNECT_TO 16
+
+/* Exit statuses of our own: `ssh` says 255 like OpenSSH, the other commands
+ * 1 for a failure and 2 for a wrong command line. */
+enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_SSH_FAILED = 255 };
+
+typedef enum cli_tty { CLI_TTY_AUTO, CLI_TTY_NO, CLI_TTY_YES, CLI_TTY_FORCE } cli_tty;
+
+typedef struct cli {
+    const char *command;   /* as typed: "ssh", ... */
+    eice_conn_opts conn;
+    const char *connect_to[CLI_CONNECT_TO];
+    char known_hosts[1024];
+    char user[64];         /* from user@target */
+    unsigned verbose;
+    bool quiet;
+    bool json;
+    cli_tty tty;
+    bool no_stdin;
+    char escape;           /* 0: none */
+    const char *push;      /* proxy --push */
+    const char *agent_socket;
+    const char *public_key_file;
+    const char *idle;
+    uint32_t idle_ms;
+    int argc;              /* operands */
+    char **argv;
+} cli;
+
+/* One subcommand. */
+typedef struct cli_command {
+    const char *name;
+    const char *usage;     /* behind "eice NAME" */
+    const char *summary;
+    int failed;            /* exit statuses */
+    int misused;
+    int (*run)(cli *c);
+} cli_command;
+
+int cli_ssh(cli *c);
+int cli_proxy(cli *c);
+int cli_push_key(cli *c);
+int cli_whoami(cli *c);
+int cli_version(cli *c);
+
+/* ---- args.c ------------------------------------------------------------ */
+
+/* Options from argv into `c`, operands behind them. With `ssh` the letters
+ * are OpenSSH's and everything from the remote command's first word on is an
+ * operand. -1: go on; otherwise the exit status (help was printed, or the
+ * command line is wrong). */
+int cli_parse(cli *c, const cli_command *command, int argc, char **argv);
+/* Common options before the command; returns the index of the command, or
+ * -1 with the exit status in *status. */
+int cli_parse_global(cli *c, int argc, char **argv, int *status);
+void cli_print_options(FILE *out, const char *command);
+int cli_usage_error(const cli *c, const char *what, const char *value);
+
+/* ---- report.c ---------------------------------------------------------- */
+
+/* An error, for people or as JSON, on stderr. */
+void cli_report(const cli *c, const eice_error *e);
+void cli_say(const cli *c, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+/* A JSON string with its quotes. */
+void cli_json_text(FILE *out, const char *text);
+/* What happened on the connection since the last call: with -v each attempt,
+ * otherwise warnings only. */
+void cli_trail(const cli *c, const eice_conn *conn, size_t *seen);
+
+/* ---- run.c ------------------------------------------------------------- */
+
+/* A connection with its executor, and signals that end it. */
+typedef struct cli_run {
+    cli *c;
+    eice_posix *x;
+    eice_conn *conn;
+    size_t seen;           /* attempts reported */
+    int signal;            /* the first that asked us to end; 0 */
+    bool resized;          /* SIGWINCH, SIGCONT since last asked */
+    bool continued;
+} cli_run;
+
+/* Begins; false when it was reported already. */
+bool cli_run_open(cli_run *r, cli *c);
+/* Runs until the goal is reached; false when it was not, and reported. */
+bool cli_run_wait(cli_run *r);
+/* One turn of the loop: `extra` descriptors of the caller are polled too. */
+struct pollfd;
+void cli_run_turn(cli_run *r, struct pollfd *extra, size_t count);
+/* Reports the connection's error, if any; true when there was none. */
+bool cli_run_good(cli_run *r);
+void cli_run_close(cli_run *r);
+
+/* ---- term.c ------------------------------------------------------------ */
+
+typedef struct cli_term {
+    bool raw;
+} cli_term;
+
+void cli_term_size(int fd, eice_pty *pty);
+/* The terminal's modes as RFC 4254 8 has them; bytes written. */
+size_t cli_term_modes(int fd, uint8_t *out, size_t cap);
+/* Raw until cli_term_restore, which is also done at exit and by signals that
+ * end the process. */
+bool cli_term_raw(int fd);
+void cli_term_restore(void);
+
+/* ---- key.c ------------------------------------------------------------- */
+
+/* The public key to be pushed: a file, or "agent" for the first key of the
+ * running ssh-agent that EC2 Instance Connect takes; NULL looks for
+ * ~/.ssh/id_ed25519.pub, ~/.ssh/id_rsa.pub, then the agent. Reports. */
+bool cli_public_key(const cli *c, const char *from, char *line, size_t cap);
+
+#endif

@@ -1,0 +1,129 @@
+/* eice: reach private EC2 instances through EC2 Instance Connect Endpoints. */
+#define EICE_IMPLEMENTATION
+#include "cli.h"
+
+#include "versions.h"
+
+#include <signal.h>
+
+static const cli_command commands[] = {
+    {"ssh", "[options] [user@]TARGET [command ...]",
+     "log in, or run a command", CLI_SSH_FAILED, CLI_SSH_FAILED, cli_ssh},
+    {"proxy", "[options] TARGET [PORT]",
+     "carry stdin and stdout to a port: ProxyCommand of OpenSSH", CLI_FAILED,
+     CLI_USAGE, cli_proxy},
+    {"push-key", "[options] [user@]TARGET [PUBLIC-KEY-FILE]",
+     "make a public key valid for 60 seconds", CLI_FAILED, CLI_USAGE,
+     cli_push_key},
+    {"whoami", "[options]", "show the identity AWS sees", CLI_FAILED,
+     CLI_USAGE, cli_whoami},
+    {"version", "", "show versions and what this was built from", CLI_FAILED,
+     CLI_USAGE, cli_version},
+};
+
+static const size_t command_count = sizeof commands / sizeof commands[0];
+
+static void print_help(FILE *out)
+{
+    size_t i;
+
+    fputs("usage: eice [options] COMMAND ...\n\n"
+          "Reach private EC2 instances through EC2 Instance Connect "
+          "Endpoints.\n\ncommands:\n",
+          out);
+    for (i = 0; i < command_count; i++) {
+        fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
+    }
+    fputs("\nTARGET: instance id, Name tag, tag:KEY=VALUE, private address "
+          "or DNS name\n\noptions, before or after the command:\n",
+          out);
+    cli_print_options(out, NULL);
+    fputs("\n`eice COMMAND --help` says more. Settings and credentials are "
+          "those of the AWS CLI.\n",
+          out);
+}
+
+static const cli_command *find_command(const char *name)
+{
+    size_t i;
+
+    for (i = 0; i < command_count; i++) {
+        if (strcmp(commands[i].name, name) == 0) {
+            return &commands[i];
+        }
+    }
+    return NULL;
+}
+
+int cli_version(cli *c)
+{
+    if (c->json) {
+        printf("{\"version\":\"%s\",\"bearssl\":\"%s\",\"libssh2\":\"%s\"}\n",
+               EICE_VERSION, EICE_BUILT_BEARSSL, EICE_BUILT_LIBSSH2);
+    } else {
+        printf("eice %s\nBearSSL %s\nlibssh2 %s\n", EICE_VERSION,
+               EICE_BUILT_BEARSSL, EICE_BUILT_LIBSSH2);
+    }
+    return CLI_OK;
+}
+
+static void defaults(cli *c)
+{
+    const char *state = getenv("XDG_STATE_HOME");
+    const char *rules = getenv("EICE_CONNECT_TO");
+    const char *life = getenv("EICE_KEY_LIFE_MS");
+    uint64_t n;
+
+    memset(c, 0, sizeof *c);
+    c->escape = '~';
+    c->conn.connect_to = c->connect_to;
+    if (state != NULL && state[0] == '/') {
+        snprintf(c->known_hosts, sizeof c->known_hosts,
+                 "%s/eice/known_hosts", state);
+        c->conn.known_hosts = c->known_hosts;
+    }
+    if (life != NULL && eice_str_u64(eice_str_c(life), 600000, &n)) {
+        c->conn.key_life_ms = (uint32_t)n;
+    }
+    if (rules != NULL) {
+        static char text[2048];
+        char *word;
+        char *rest = NULL;
+
+        snprintf(text, sizeof text, "%s", rules);
+        for (word = strtok_r(text, " ", &rest);
+             word != NULL && c->conn.connect_to_count < CLI_CONNECT_TO;
+             word = strtok_r(NULL, " ", &rest)) {
+            c->connect_to[c->conn.connect_to_count++] = word;
+        }
+    }
+}
+
+int main(int argc, char **argv)
+{
+    const cli_command *command;
+    int status = CLI_OK;
+    int at;
+    cli c;
+
+    signal(SIGPIPE, SIG_IGN);
+    defaults(&c);
+    at = cli_parse_global(&c, argc, argv, &status);
+    if (at < 0) {
+        if (status == CLI_OK) {
+            print_help(stdout);
+        }
+        return status;
+    }
+    if (at == argc || strcmp(argv[at], "help") == 0) {
+        print_help(at == argc ? stderr : stdout);
+        return at == argc ? CLI_USAGE : CLI_OK;
+    }
+    command = find_command(argv[at]);
+    if (command == NULL) {
+        return cli_usage_error(&c, "no such command", argv[at]);
+    }
+    c.command = command->name;
+    status = cli_parse(&c, command, argc - at - 1, argv + at + 1);
+    return status >= 0 ? status : command->run(&c);
+}

@@ -1,0 +1,93 @@
+/* What the user reads. */
+#include "cli.h"
+
+#include <stdarg.h>
+
+void cli_json_text(FILE *out, const char *text)
+{
+    char escaped[2048];
+    eice_buf b;
+
+    eice_buf_init(&b, escaped, sizeof escaped);
+    eice_put_json(&b, eice_str_c(text));
+    fprintf(out, "\"%s\"", eice_buf_c(&b));
+}
+
+void cli_say(const cli *c, const char *format, ...)
+{
+    va_list args;
+
+    if (c->quiet) {
+        return;
+    }
+    va_start(args, format);
+    fputs("eice: ", stderr);
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+    va_end(args);
+}
+
+static void json_member(const char *name, const char *text)
+{
+    if (text[0] != 0) {
+        fprintf(stderr, ",\"%s\":", name);
+        cli_json_text(stderr, text);
+    }
+}
+
+static void report_json(const eice_error *e, const char *remedy)
+{
+    fprintf(stderr, "{\"error\":\"%s\",\"code\":%d", eice_err_name(e->code),
+            (int)e->code);
+    json_member("stage", eice_stage_name(e->stage));
+    json_member("message", e->text);
+    json_member("remedy", remedy);
+    json_member("aws_code", e->aws_code);
+    json_member("request_id", e->request_id);
+    if (e->http_status != 0) {
+        fprintf(stderr, ",\"http_status\":%d", e->http_status);
+    }
+    fprintf(stderr, ",\"retryable\":%s}\n", e->retryable ? "true" : "false");
+}
+
+void cli_report(const cli *c, const eice_error *e)
+{
+    const char *remedy = e->remedy[0] != 0 ? e->remedy
+                                           : eice_err_remedy(e->code);
+
+    if (c->json) {
+        report_json(e, remedy);
+        return;
+    }
+    fprintf(stderr, "eice: %s", e->text[0] != 0 ? e->text
+                                                : eice_err_text(e->code));
+    if (e->aws_code[0] != 0 && strstr(e->text, e->aws_code) == NULL) {
+        fprintf(stderr, " (%s)", e->aws_code);
+    }
+    fputc('\n', stderr);
+    if (remedy[0] != 0) {
+        fprintf(stderr, "eice: hint: %s\n", remedy);
+    }
+    if (e->request_id[0] != 0) {
+        fprintf(stderr, "eice: request id %s\n", e->request_id);
+    }
+}
+
+void cli_trail(const cli *c, const eice_conn *conn, size_t *seen)
+{
+    const eice_attempt *a;
+
+    while ((a = eice_conn_attempt(conn, *seen)) != NULL) {
+        ++*seen;
+        if (a->warning) {
+            cli_say(c, "warning: %s", a->what);
+        } else if (c->verbose > 0) {
+            fprintf(stderr, "eice: %6u ms %+6d ms  %-11s %s%s%s%s%s\n",
+                    a->at_ms, (int)a->took_ms, eice_stage_name(a->stage),
+                    a->what, a->code != EICE_OK ? ": " : "",
+                    a->code != EICE_OK ? eice_err_text(a->code) : "",
+                    a->request_id[0] != 0 ? " request id " : "",
+                    a->request_id);
+        }
+    }
+}

@@ -1,0 +1,166 @@
+/* A connection, its executor, and the signals that end it. */
+#include "cli.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <unistd.h>
+
+#define RUN_FDS 64
+
+/* Signals arrive through a pipe, so that the loop sees them. */
+static int signal_pipe[2] = {-1, -1};
+
+static void on_signal(int number)
+{
+    const int saved = errno;
+    const unsigned char byte = (unsigned char)number;
+
+    if (write(signal_pipe[1], &byte, 1) < 0) {
+        /* full: the loop has enough to read already */
+    }
+    errno = saved;
+}
+
+static const int run_signals[] = {SIGINT, SIGTERM, SIGHUP, SIGWINCH, SIGCONT};
+
+static void signals_open(void)
+{
+    struct sigaction action;
+    size_t i;
+    int k;
+
+    if (pipe(signal_pipe) != 0) {
+        return;
+    }
+    for (k = 0; k < 2; k++) {
+        fcntl(signal_pipe[k], F_SETFD, FD_CLOEXEC);
+        fcntl(signal_pipe[k], F_SETFL, O_NONBLOCK);
+    }
+    memset(&action, 0, sizeof action);
+    action.sa_handler = on_signal;
+    sigemptyset(&action.sa_mask);
+    for (i = 0; i < sizeof run_signals / sizeof run_signals[0]; i++) {
+        struct sigaction old;
+
+        /* nohup and background jobs of a shell keep what they ignore */
+        if (sigaction(run_signals[i], NULL, &old) == 0
+            && old.sa_handler == SIG_IGN) {
+            continue;
+        }
+        sigaction(run_signals[i], &action, NULL);
+    }
+}
+
+static void signals_read(cli_run *r)
+{
+    unsigned char byte;
+
+    while (read(signal_pipe[0], &byte, 1) == 1) {
+        if (byte == SIGWINCH) {
+            r->resized = true;
+        } else if (byte == SIGCONT) {
+            r->continued = true;
+            r->resized = true;
+        } else if (r->signal == 0) {
+            r->signal = byte;
+            eice_conn_close(r->conn);
+        } else {
+            eice_conn_cancel(r->conn); /* asked twice: at once */
+        }
+    }
+}
+
+static void signals_ready(void *user, int fd, int revents)
+{
+    (void)fd;
+    (void)revents;
+    signals_read((cli_run *)user);
+}
+
+bool cli_run_open(cli_run *r, cli *c)
+{
+    eice_error e;
+
+    memset(r, 0, sizeof *r);
+    memset(&e, 0, sizeof e);
+    r->c = c;
+    r->x = eice_posix_new(NULL, &e);
+    if (r->x != NULL) {
+        r->conn = eice_conn_new(&c->conn, eice_posix_now(), &e);
+    }
+    if (r->conn == NULL) {
+        cli_report(c, &e);
+        eice_posix_free(r->x);
+        r->x = NULL;
+        return false;
+    }
+    (void)eice_posix_add(r->x, r->conn);
+    signals_open();
+    if (signal_pipe[0] >= 0) {
+        (void)eice_posix_watch(r->x, signal_pipe[0], POLLIN, signals_ready,
+                               r);
+    }
+    eice_posix_process(r->x, NULL, 0);
+    return true;
+}
+
+void cli_run_turn(cli_run *r, struct pollfd *extra, size_t count)
+{
+    struct pollfd fds[RUN_FDS];
+    size_t n;
+
+    if (count > 0) {
+        memcpy(fds, extra, count * sizeof *extra);
+    }
+    n = eice_posix_fds(r->x, fds + count, RUN_FDS - count);
+    n = n < RUN_FDS - count ? n : RUN_FDS - count;
+    if (poll(fds, (nfds_t)(n + count), eice_posix_timeout(r->x)) < 0) {
+        memset(fds, 0, sizeof fds); /* interrupted: nothing is known */
+        n = 0;
+    }
+    if (count > 0) {
+        memcpy(extra, fds, count * sizeof *extra);
+    }
+    eice_posix_process(r->x, fds + count, n);
+    cli_trail(r->c, r->conn, &r->seen);
+}
+
+bool cli_run_wait(cli_run *r)
+{
+    while ((eice_conn_state(r->conn) & (EICE_OPEN | EICE_DONE)) == 0) {
+        cli_run_turn(r, NULL, 0);
+    }
+    cli_trail(r->c, r->conn, &r->seen);
+    return cli_run_good(r);
+}
+
+bool cli_run_good(cli_run *r)
+{
+    const eice_error *e = eice_conn_error(r->conn);
+
+    cli_trail(r->c, r->conn, &r->seen);
+    if (e->code == EICE_OK) {
+        return r->signal == 0;
+    }
+    if (e->code != EICE_E_CANCELLED) {
+        cli_report(r->c, e);
+    } else if (r->signal != 0) {
+        cli_say(r->c, "ended by signal %d (%s)", r->signal,
+                strsignal(r->signal));
+    }
+    return false;
+}
+
+void cli_run_close(cli_run *r)
+{
+    if (r->conn == NULL) {
+        return;
+    }
+    eice_posix_remove(r->x, r->conn);
+    eice_conn_free(r->conn);
+    eice_posix_free(r->x);
+    r->conn = NULL;
+    r->x = NULL;
+}
