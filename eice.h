@@ -1,3 +1,231 @@
+/*
+ * eice.h 0.1.0 - reach private EC2 instances from anything that opens a socket
+ *
+ * A single-header C library (C99, C++17). It signs AWS calls (SigV4), pushes
+ * an SSH key with SendSSHPublicKey, opens a tunnel through an EC2 Instance
+ * Connect Endpoint (EICE) and speaks SSH inside it. MIT licence, see >>end.
+ *
+ * Do this:
+ *     #define EICE_IMPLEMENTATION
+ * before you include this file in *one* C or C++ file, and link BearSSL, and
+ * libssh2 unless EICE_NO_SSH is defined. Everywhere else just include it.
+ *
+ * ========================================================================
+ *  A  MANUAL                                                     >>manual
+ * ========================================================================
+ *
+ * SECTION MAP
+ * ===========
+ * Search for a tag to find a section: first its declarations, then, below
+ * IMPLEMENTATION, its code under the same number and title. A section calls
+ * only sections above it in this list.
+ *
+ *   1  >>config   version, knobs                              pure
+ *   2  >>base     errors, slices, builders, wipe, codecs      pure
+ *   3  >>crypto   hashes, HMAC, DRBG, X25519                  pure
+ *   4  >>ed25519  RFC 8032                                    pure
+ *   5  >>sigv4    AWS Signature Version 4                     pure
+ *   6  >>scan     JSON, XML and INI pull scanners             pure
+ *   7  >>dns      stub resolver                               pure
+ *   8  >>http     HTTP/1.1 client, CONNECT, URLs              pure
+ *   9  >>ws       WebSocket client, RFC 6455                  pure
+ *   11 >>keys     OpenSSH keys, known_hosts, an agent         pure
+ *   12 >>tls      TLS stage over BearSSL, trust anchors       engine
+ *   13 >>tunnel   presign, upgrade, frames: one struct        engine
+ *   14 >>cred     credentials and configuration               cloud
+ *   15 >>aws      EC2, EC2 Instance Connect, STS calls        cloud
+ *   16 >>ssh      SSH session and channels (libssh2)          session
+ *   17 >>conn     the whole connect as one machine            session
+ *   18 >>posix    executor: sockets, files, clock, entropy    driver
+ *   19 >>end      history, licence
+ *
+ * (10 is kept for the server side of SOCKS.)
+ * pure, engine: no I/O, no heap, no clock, no environment, no globals.
+ * cloud, session: no I/O either; heap only through the caller's allocator.
+ * driver: the only place with system calls.
+ *
+ * QUICK START
+ * ===========
+ * A tunnel to port 22 of an instance on stdin and stdout, for use as ssh's
+ * ProxyCommand. Region and credentials come from where the AWS CLI has them.
+ *
+ *     #define EICE_IMPLEMENTATION
+ *     #include "eice.h"
+ *     #include <stdio.h>
+ *
+ *     int main(int argc, char **argv)
+ *     {
+ *         eice_conn_opts o = {0};      // zero means default, everywhere
+ *         eice_error e = {0};
+ *         eice_posix *x = eice_posix_new(NULL, &e);
+ *         eice_conn *c = NULL;
+ *
+ *         o.goal = EICE_GOAL_TUNNEL;
+ *         o.target = argc > 1 ? argv[1] : "";  // i-..., a name, an address
+ *         if (x != NULL) {
+ *             c = eice_conn_new(&o, eice_posix_now(), &e);
+ *         }
+ *         if (c != NULL && eice_posix_add(x, c) == EICE_OK) {
+ *             eice_posix_relay(x, c, 0, 1, 0);
+ *             e = *eice_conn_error(c);
+ *         }
+ *         if (e.code != EICE_OK) {
+ *             fprintf(stderr, "eice: %s (%s)\n", e.text,
+ *                     eice_err_remedy(e.code));
+ *         }
+ *         eice_posix_free(x);
+ *         eice_conn_free(c);
+ *         return e.code != EICE_OK;
+ *     }
+ *
+ * (In C++ write `eice_conn_opts o{};`.)
+ *
+ * WHAT IT DOES, AND WHAT IT DOES NOT
+ * ==================================
+ *   - Finds the instance and its endpoint, pushes an ephemeral Ed25519 key,
+ *     tunnels, verifies the host key, logs in, opens channels.
+ *   - Credentials: given keys, environment, shared files with profiles. Roles,
+ *     IAM Identity Center, container and instance credentials are named in an
+ *     error, not passed over.
+ *   - TLS 1.2 with AES-GCM and ChaCha20-Poly1305 (BearSSL has no TLS 1.3).
+ *   - No listening, no forwards yet; no Windows driver (write one: THE LOOP).
+ *
+ * MACROS
+ * ======
+ *   EICE_IMPLEMENTATION    compile the code here, once in a program
+ *   EICE_STATIC            all of it private to that file
+ *   EICE_NO_SSH            without >>ssh; libssh2 is not needed
+ *   EICE_NO_AWS            without >>cred, >>aws, >>conn, >>posix's executor
+ *   EICE_NO_POSIX          without >>posix
+ *   EICE_NO_STDLIB         no malloc: every allocator must be given
+ *   EICE_TLS_OUT           4181  bytes of TLS output buffer
+ *   EICE_MAX_BODY          16 MiB  the largest AWS answer kept
+ *   EICE_MAX_QUERY         16    parameters of a presigned URL
+ *   EICE_MAX_HEADERS       16    headers that are signed
+ *   EICE_MAX_CHANNELS      64    channels of one SSH session
+ *   EICE_BUILD_TIME        seconds since 1970: the clock is never older
+ * With -std=c99 the implementation needs -D_POSIX_C_SOURCE=200809L (or
+ * EICE_NO_POSIX): a header cannot ask for it in time itself.
+ *
+ * DEPENDENCIES
+ * ============
+ * BearSSL 0.6; libssh2 1.11 or later with any of its backends, or with the
+ * one for BearSSL in tools/libssh2-bearssl. Link line:
+ *     cc app.c -lssh2 -lbearssl
+ *
+ * CONVENTIONS
+ * ===========
+ * NULL.      A pointer may be NULL only where it says so, and then for an
+ *            empty slice or "default". Breaking that is a programming error,
+ *            not a code.
+ * Zero.      An options struct set to zero is valid but for the fields marked
+ *            `required`; zero is always the default and always the safe
+ *            choice.
+ * Slices.    eice_str is borrowed memory, not NUL-terminated. What goes in is
+ *            borrowed until the call returns, unless its comment says longer.
+ * Moving.    A struct that was initialised stays where it is.
+ * Threads.   No globals of ours but one: the first SSH session initialises
+ *            libssh2, guarded. Use a context from one thread at a time.
+ * errno.     Is read in >>posix only and is not part of this interface.
+ * Signals.   SIGPIPE is never raised; no handler is installed.
+ * Engines.   Seen from the engine: `net` is the wire, `app` is you; `in` goes
+ *            into it, `out` comes out. Every pair is `_x(&p)`: where and how
+ *            many bytes, then `_x_ack(n)`: how many of them were used. Partial
+ *            progress is normal; nothing must be repeated with the same
+ *            arguments. Flags: EICE_WANT_WRITE, EICE_WANT_READ,
+ *            EICE_CAN_SEND, EICE_HAVE_DATA, EICE_OPEN, EICE_DONE.
+ * Time.      Monotonic milliseconds and wall-clock seconds are arguments.
+ *
+ * MEMORY
+ * ======
+ * Sizes on x86-64, checked by the tests:
+ *
+ *   eice_tunnel    at most 32,768 bytes: a whole tunnel, TLS and its buffers
+ *                  included, wherever you put it; it allocates nothing
+ *   eice_conn      about 120 kB through the allocator, and 30 kB for each of
+ *                  the connections to AWS while they last
+ *   eice_ssh       about 90 kB, 80 kB of libssh2's session, 32 kB a channel
+ *
+ * The largest array on the stack of sections 2 to 13 has 512 bytes. Secrets
+ * (keys, tokens, presigned URLs, packets) are wiped before they are let go.
+ *
+ * THE LOOP
+ * ========
+ * eice_conn does no I/O. It asks, and moves bytes through numbered slots, one
+ * for each TCP connection; >>posix is one way to drive it, yours is another:
+ *
+ *     eice_conn_step(c, now);
+ *     while (eice_conn_need(c, &need)) {
+ *         // ENV, FILE, RANDOM, STORE: answer at once, or later
+ *         // RESOLVE need.name; DIAL need.ip, need.port into need.slot:
+ *         //   start it; eice_conn_answer(c, need.id, &answer) when it ends
+ *     }
+ *     for each slot i:
+ *         eice_conn_slot(c, i) & EICE_WANT_WRITE: send eice_conn_net_out
+ *         eice_conn_slot(c, i) & EICE_WANT_READ: receive into eice_conn_net_in
+ *         eice_conn_slot(c, i) == EICE_DONE: close, eice_conn_slot_closed
+ *     wait until something happens, or eice_conn_deadline(c)
+ *
+ * examples/04_event_loop.c does this with poll and two connections,
+ * examples/05_callbacks.c from callbacks without a socket.
+ *
+ * ERRORS
+ * ======
+ * One struct, eice_error, owned by the context: code, stage, what failed with
+ * which value, what to change, AWS code, request id, HTTP status. The first
+ * error stays. Codes come in families of a hundred: 1xx arguments, 2xx memory
+ * and limits, 3xx network, 4xx TLS, 5xx HTTP, 6xx tunnel, 7xx credentials,
+ * 8xx AWS, 9xx SSH, 10xx local. A connection also keeps its trail: every
+ * attempt with its stage, outcome, milliseconds and request id.
+ *
+ * CREDENTIALS
+ * ===========
+ * In this order: eice_conn_opts.keys; AWS_ACCESS_KEY_ID and friends (not with
+ * an explicit profile); ~/.aws/credentials and ~/.aws/config. Nothing is ever
+ * written there. Files, variables and precedence are those of the AWS CLI.
+ *
+ * SECURITY
+ * ========
+ *   - Certificates are verified against built-in Amazon and Starfield roots,
+ *     then against the system's store; an explicit bundle replaces both.
+ *     There is no way to switch that off.
+ *   - Host keys are verified under the instance's id; an unknown one is stored
+ *     at first contact (EICE_POLICY_TOFU) or refused (EICE_POLICY_STRICT).
+ *   - The private key is made for one connection and stays in memory.
+ *   - Somebody on the wire can end a connection, not read or change it. Every
+ *     length is bounded, every wait has a deadline.
+ *   - EICE_POLICY_OFF gives up the host key: only the endpoint's TLS and IAM
+ *     then say who answers.
+ *
+ * THE OUTSIDE VOCABULARY
+ * ======================
+ *   https://ec2.REGION.amazonaws.com                  EC2 API 2016-11-15
+ *     DescribeInstances, DescribeInstanceConnectEndpoints
+ *   https://ec2-instance-connect.REGION.amazonaws.com 2018-04-02, JSON 1.1
+ *     SendSSHPublicKey
+ *   https://sts.REGION.amazonaws.com                  STS API 2011-06-15
+ *     GetCallerIdentity
+ *   wss://ENDPOINT/openTunnel?instanceConnectEndpointId=&remotePort=
+ *     &privateIpAddress=&maxTunnelDuration=&X-Amz-...  (SigV4 presigned, 60 s)
+ *   Headers sent: Host, Content-Type, Content-Length, Authorization,
+ *     X-Amz-Date, X-Amz-Security-Token, X-Amz-Target, User-Agent, Upgrade,
+ *     Connection, Sec-WebSocket-Key, Sec-WebSocket-Version,
+ *     Proxy-Authorization
+ *   Headers read: Date, Age, Connection, Content-Length, Transfer-Encoding,
+ *     Upgrade, Sec-WebSocket-Accept, x-amzn-requestid, x-amzn-errortype
+ *   Close codes sent: 1000, 1002, 1003, 1007, 1009
+ *
+ * TRAPS
+ * =====
+ *   - A 101 does not mean that the instance is reachable: the endpoint dials
+ *     afterwards and says so in a Close. Wait for the target's first byte.
+ *   - There is no half-close in a tunnel: after your last byte keep reading.
+ *   - An endpoint carries 20 connections: use channels of one session.
+ *   - The pushed key is valid for 60 seconds; it is pushed again when needed.
+ *   - X-Amz-Expires is 60 s: a clock that is minutes off still works for API
+ *     calls but not for the tunnel. The offset is learnt from AWS's answers.
+ */
+
 #ifndef EICE_H
 #define EICE_H
 
@@ -1203,56 +1431,76 @@ EICE_API eice_ws_event eice_ws_next(eice_ws *w, eice_str *in,
  * 11 KEYS                                                          >>keys  *
  * ======================================================================== */
 
-/* OpenSSH's formats: public keys, fingerprints, known_hosts, the agent. */
+/* OpenSSH's formats: public keys, fingerprints, known_hosts, the agent.
+ * Files and messages are read as hostile; nothing is kept between calls.
+ * Sources: RFC 4253 6.6 (key blobs), 8709 (ssh-ed25519), sshd(8) "SSH_KNOWN_
+ * HOSTS FILE FORMAT", ssh_config(5) "PATTERNS", draft-ietf-sshm-ssh-agent. */
 
-#define EICE_ED25519_BLOB 51        /* bytes of an ssh-ed25519 key blob */
-#define EICE_FINGERPRINT 51         /* "SHA256:", 43 characters, NUL */
-#define EICE_MAX_KEY_BLOB 2048
+#define EICE_ED25519_BLOB 51   /* bytes of an ssh-ed25519 key blob */
+#define EICE_FINGERPRINT 51    /* "SHA256:", 43 characters, NUL */
+#define EICE_MAX_KEY_BLOB 2048 /* RSA of 16384 bits fits */
 
-/* RFC 8709 4. */
+/* The blob of an Ed25519 key (RFC 8709 4). */
 EICE_API void eice_key_blob(uint8_t blob[EICE_ED25519_BLOB],
                             const uint8_t public_key[32]);
-/* "ssh-ed25519 AAAA... comment"; without comment no blank at the end. */
+/* "ssh-ed25519 AAAA... comment"; without comment no blank at the end, no
+ * line end in any case. A malformed blob writes nothing and sets the
+ * builder's overflow. */
 EICE_API void eice_key_line(eice_buf *b, const void *blob, size_t len,
                             eice_str comment);
-/* One line of a .pub file: type, blob (decoded into `out`), comment. Bytes of
- * the blob, or -1 when malformed or when type and blob disagree. */
+/* One line of a .pub file: type, blob (decoded into `out`), comment; blanks
+ * and a line end around it do no harm. `type` and `comment` (may be NULL)
+ * point into the line. Bytes of the blob, or -1 when it is no key: malformed,
+ * type and blob disagree, longer than `cap`. */
 EICE_API ptrdiff_t eice_key_parse(eice_str line, void *out, size_t cap,
                                   eice_str *type, eice_str *comment);
 /* The type named inside a blob; empty when malformed. */
 EICE_API eice_str eice_key_type(const void *blob, size_t len);
+/* As `ssh-keygen -l` prints it. */
 EICE_API void eice_key_fingerprint(char out[EICE_FINGERPRINT],
                                    const void *blob, size_t len);
 
+/* What a known_hosts file says about a key of a host. */
 typedef enum eice_hostkey {
     EICE_HOSTKEY_UNKNOWN, /* no key of this host is known */
     EICE_HOSTKEY_OTHER,   /* keys are known, none of this type */
     EICE_HOSTKEY_MATCH,
-    EICE_HOSTKEY_CHANGED, /* a different key of this type is known */
-    EICE_HOSTKEY_REVOKED
+    EICE_HOSTKEY_CHANGED, /* only different keys of this type are known */
+    EICE_HOSTKEY_REVOKED  /* this key is marked so, whatever else is there */
 } eice_hostkey;
 
-/* Looks a host up in a known_hosts text (sshd(8)): plain and hashed names,
- * patterns with * ? and !, [host]:port, @revoked; @cert-authority lines are
- * skipped; lines that cannot be read are ignored. `line` (may be NULL) gets
- * the line, from 1, that decided. */
+/* Looks a host up in the text of a known_hosts file. `host` has the form of
+ * the file: "name", or "[name]:port" for a port that is not 22; letters
+ * compare without case. Plain and hashed names (|1|salt|hash), lists,
+ * patterns with * and ?, negation with !, and @revoked are honoured;
+ * @cert-authority lines are skipped; lines that cannot be read, or whose key
+ * is none, are ignored. `line` (may be NULL) gets the number, from 1, of the
+ * line that decided: the key itself, else the first of the host; 0 for
+ * UNKNOWN. */
 EICE_API eice_hostkey eice_known_hosts_check(eice_str text, eice_str host,
                                              const void *blob, size_t len,
                                              unsigned *line);
 /* The types of key known for a host, e.g. for the order of negotiation: calls
- * `type` for each, in the file's order. */
+ * `type` for each key, in the file's order, without those revoked. The name
+ * points into the text. */
 EICE_API void eice_known_hosts_types(eice_str text, eice_str host,
                                      void (*type)(void *user, eice_str name),
                                      void *user);
-/* "host type base64\n". */
+/* "host type base64\n". A malformed blob, or a host that would be read as
+ * something else (blanks, commas, patterns, marks), writes nothing and sets
+ * the builder's overflow. */
 EICE_API void eice_known_hosts_line(eice_buf *b, eice_str host,
                                     const void *blob, size_t len);
 
-/* An agent that holds one Ed25519 key in memory (draft-ietf-sshm-ssh-agent):
- * REQUEST_IDENTITIES and SIGN_REQUEST are served, all else is FAILURE.
- * `in` starts at a message's length; returns the bytes it took (0: more is
- * needed; > 0: the answer, if any, is in `out`), -1 when malformed. */
-#define EICE_AGENT_MAX 4096
+/* An agent that holds one Ed25519 key in memory: REQUEST_IDENTITIES and
+ * SIGN_REQUEST for that key are served, all else is answered FAILURE. `in`
+ * is what came on a connection, from the length of a message on. Returns the
+ * bytes it took, their answer being appended to `out`: call again with what
+ * follows; 0 when the message is not complete; -1 when the message is empty
+ * or longer than EICE_AGENT_MAX, or `out` has no room: close the
+ * connection. EICE_AGENT_ANSWER is room for any answer. */
+#define EICE_AGENT_MAX 4096   /* bytes of a message without its length */
+#define EICE_AGENT_ANSWER 128
 EICE_API ptrdiff_t eice_agent_serve(const uint8_t seed[32],
                                     const uint8_t public_key[32], eice_str in,
                                     eice_buf *out);
@@ -1727,6 +1975,8 @@ EICE_API bool eice_proxy_for(const eice_settings *s, bool tls, eice_str host,
  * 15 AWS CALLS                                                      >>aws  *
  * ======================================================================== */
 
+#if EICE_HAS_AWS
+
 /* The few calls of EC2, EC2 Instance Connect and STS that a connection
  * needs: request in bytes, answer in fields.
  *
@@ -1912,6 +2162,8 @@ EICE_API bool eice_endpoint_usable(const eice_endpoint *e);
  * falls back to a name without it). */
 EICE_API const char *eice_endpoint_host(const eice_endpoint *e, bool fips,
                                         bool dualstack);
+
+#endif /* EICE_HAS_AWS */
 
 /* ======================================================================== *
  * 16 SSH                                                            >>ssh  *
@@ -2240,14 +2492,31 @@ EICE_API int64_t eice_conn_clock_offset(const eice_conn *c);
 
 #if EICE_HAS_POSIX
 
+/* From the kernel; false when it has none. */
+EICE_API bool eice_posix_random(void *out, size_t len);
+
+/* A file as a whole, at most `max` bytes; *absent tells a missing file. The
+ * caller frees `out` with eice_blob_free. */
+EICE_API eice_err eice_posix_read_file(const char *path, size_t max,
+                                       eice_blob *out, bool *absent,
+                                       eice_error *e);
+/* Adds a line to a file: directories made (0700), a lock taken, a new file
+ * written beside it (0600) and renamed over it. */
+EICE_API eice_err eice_posix_store_line(const char *path, eice_str line,
+                                        eice_error *e);
+/* "~/x" with HOME, or the user's home directory; false without room. */
+EICE_API bool eice_posix_expand(const char *path, char *out, size_t cap);
+
+#if EICE_HAS_AWS
+
 /* An executor for eice_conn, in the shape of curl_multi: it owns sockets,
  * resolves names, reads files; the caller owns the loop. */
 
 struct pollfd;
 
+/* The wall clock is never earlier than EICE_TIME (environment, seconds since
+ * 1970) or EICE_BUILD_TIME: for machines that start without a clock. */
 EICE_API eice_now eice_posix_now(void);
-/* From the kernel; false when it has none. */
-EICE_API bool eice_posix_random(void *out, size_t len);
 
 typedef struct eice_posix eice_posix;
 
@@ -2291,17 +2560,7 @@ EICE_API eice_err eice_posix_wait(eice_posix *x, eice_conn *c);
 EICE_API eice_err eice_posix_relay(eice_posix *x, eice_conn *c, int in,
                                    int out, uint32_t idle_ms);
 
-/* A file as a whole, at most `max` bytes; *absent tells a missing file. The
- * caller frees `out` with eice_blob_free. */
-EICE_API eice_err eice_posix_read_file(const char *path, size_t max,
-                                       eice_blob *out, bool *absent,
-                                       eice_error *e);
-/* Adds a line to a file: directories made (0700), a lock taken, a new file
- * written beside it (0600) and renamed over it. */
-EICE_API eice_err eice_posix_store_line(const char *path, eice_str line,
-                                        eice_error *e);
-/* "~/x" with HOME, or the user's home directory; false without room. */
-EICE_API bool eice_posix_expand(const char *path, char *out, size_t cap);
+#endif /* EICE_HAS_AWS */
 
 #endif /* EICE_HAS_POSIX */
 
@@ -8656,118 +8915,88 @@ EICE_API eice_ws_event eice_ws_next(eice_ws *w, eice_str *in,
  * 11 KEYS                                                          >>keys  *
  * ======================================================================== */
 
-/* Purpose: OpenSSH's formats of keys, and an agent of one key.
- * Layer: pure. Calls 2, 3, 4.
- * Trusts nothing: files and agent clients may hold anything. No heap. */
+#define EICEI_KEY_NAME 64    /* longest name of a type of key (RFC 4251 6) */
+#define EICEI_KEY_HOST 300   /* longest host with its port */
+#define EICEI_KEY_CHUNK 96   /* bytes of a blob decoded at a time */
+#define EICEI_KEY_ED25519 "ssh-ed25519"
 
-#define EICEI_KEY_HASH "|1|"
+/* ---- blobs (RFC 4251 5: a length of four bytes, then the bytes) --------- */
 
-EICEI_PRIVATE uint32_t eicei_key_get32(const uint8_t *p)
+EICEI_PRIVATE void eicei_key_put_u32(eice_buf *b, size_t n)
 {
-    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8
+    eice_put_byte(b, (unsigned char)(n >> 24 & 0xffu));
+    eice_put_byte(b, (unsigned char)(n >> 16 & 0xffu));
+    eice_put_byte(b, (unsigned char)(n >> 8 & 0xffu));
+    eice_put_byte(b, (unsigned char)(n & 0xffu));
+}
+
+EICEI_PRIVATE void eicei_key_put(eice_buf *b, eice_str s)
+{
+    eicei_key_put_u32(b, s.len);
+    eice_put(b, s);
+}
+
+EICEI_PRIVATE bool eicei_key_u32(eice_str *from, uint32_t *out)
+{
+    const unsigned char *p = (const unsigned char *)from->ptr;
+
+    if (from->len < 4) {
+        return false;
+    }
+    *out = (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8
            | p[3];
-}
-
-EICEI_PRIVATE void eicei_key_put32(eice_buf *b, size_t n)
-{
-    eice_put_byte(b, (unsigned char)(n >> 24 & 0xff));
-    eice_put_byte(b, (unsigned char)(n >> 16 & 0xff));
-    eice_put_byte(b, (unsigned char)(n >> 8 & 0xff));
-    eice_put_byte(b, (unsigned char)(n & 0xff));
-}
-
-EICEI_PRIVATE void eicei_key_put_string(eice_buf *b, const void *data,
-                                        size_t len)
-{
-    eicei_key_put32(b, len);
-    eice_put(b, eice_str_make(data, len));
-}
-
-/* The next string (RFC 4251 5) of *rest; false when it is not all there. */
-EICEI_PRIVATE bool eicei_key_string(eice_str *rest, eice_str *out)
-{
-    size_t n;
-
-    if (rest->len < 4) {
-        return false;
-    }
-    n = eicei_key_get32((const uint8_t *)rest->ptr);
-    if (n > rest->len - 4) {
-        return false;
-    }
-    *out = eice_str_make(rest->ptr + 4, n);
-    rest->ptr += 4 + n;
-    rest->len -= 4 + n;
+    *from = eice_str_make(from->ptr + 4, from->len - 4);
     return true;
 }
 
-/* ---- public keys ------------------------------------------------------- */
+EICEI_PRIVATE bool eicei_key_get(eice_str *from, eice_str *out)
+{
+    uint32_t n;
 
-void eice_key_blob(uint8_t blob[EICE_ED25519_BLOB],
-                   const uint8_t public_key[32])
+    if (!eicei_key_u32(from, &n) || n > from->len) {
+        return false;
+    }
+    *out = eice_str_make(from->ptr, n);
+    *from = eice_str_make(from->ptr + n, from->len - n);
+    return true;
+}
+
+/* Printable ASCII without blanks and commas (RFC 4251 6). */
+EICEI_PRIVATE bool eicei_key_name_ok(eice_str name)
+{
+    size_t i;
+
+    for (i = 0; i < name.len; i++) {
+        if (name.ptr[i] <= ' ' || name.ptr[i] >= 127 || name.ptr[i] == ',') {
+            return false;
+        }
+    }
+    return name.len > 0 && name.len <= EICEI_KEY_NAME;
+}
+
+EICE_API eice_str eice_key_type(const void *blob, size_t len)
+{
+    eice_str rest = eice_str_make(blob, len);
+    eice_str name;
+
+    if (!eicei_key_get(&rest, &name) || !eicei_key_name_ok(name)) {
+        return eice_str_c("");
+    }
+    return name;
+}
+
+EICE_API void eice_key_blob(uint8_t blob[EICE_ED25519_BLOB],
+                            const uint8_t public_key[32])
 {
     eice_buf b;
 
     eice_buf_init(&b, blob, EICE_ED25519_BLOB);
-    eicei_key_put_string(&b, "ssh-ed25519", 11);
-    eicei_key_put_string(&b, public_key, 32);
+    eicei_key_put(&b, eice_str_c(EICEI_KEY_ED25519));
+    eicei_key_put(&b, eice_str_make(public_key, 32));
 }
 
-eice_str eice_key_type(const void *blob, size_t len)
-{
-    eice_str rest = eice_str_make(blob, len);
-    eice_str type;
-
-    return eicei_key_string(&rest, &type) ? type : eice_str_c("");
-}
-
-void eice_key_line(eice_buf *b, const void *blob, size_t len, eice_str comment)
-{
-    eice_put(b, eice_key_type(blob, len));
-    eice_put_byte(b, ' ');
-    eice_put_base64(b, blob, len, true);
-    if (comment.len > 0) {
-        eice_put_byte(b, ' ');
-        eice_put(b, comment);
-    }
-}
-
-/* A word up to white space; *rest goes on behind the white space. */
-EICEI_PRIVATE eice_str eicei_key_word(eice_str *rest)
-{
-    size_t n = 0;
-    eice_str word;
-
-    while (n < rest->len && rest->ptr[n] != ' ' && rest->ptr[n] != '\t') {
-        n++;
-    }
-    word = eice_str_make(rest->ptr, n);
-    rest->ptr += n;
-    rest->len -= n;
-    *rest = eice_str_trim(*rest);
-    return word;
-}
-
-ptrdiff_t eice_key_parse(eice_str line, void *out, size_t cap, eice_str *type,
-                         eice_str *comment)
-{
-    eice_str rest = eice_str_trim(line);
-    eice_str text;
-    ptrdiff_t n;
-
-    *type = eicei_key_word(&rest);
-    text = eicei_key_word(&rest);
-    *comment = rest;
-    n = eice_base64_decode(text, out, cap);
-    if (type->len == 0 || n <= 0
-        || !eice_str_eq(eice_key_type(out, (size_t)n), *type)) {
-        return -1;
-    }
-    return n;
-}
-
-void eice_key_fingerprint(char out[EICE_FINGERPRINT], const void *blob,
-                          size_t len)
+EICE_API void eice_key_fingerprint(char out[EICE_FINGERPRINT],
+                                   const void *blob, size_t len)
 {
     uint8_t hash[32];
     eice_buf b;
@@ -8779,40 +9008,154 @@ void eice_key_fingerprint(char out[EICE_FINGERPRINT], const void *blob,
     (void)eice_buf_c(&b);
 }
 
-/* ---- known hosts ------------------------------------------------------- */
+/* ---- lines ------------------------------------------------------------- */
 
-typedef struct eicei_known {
-    bool revoked;
-    bool authority;
-    eice_str hosts;
-    eice_str type;
-    uint8_t blob[EICE_MAX_KEY_BLOB];
-    size_t blob_len;
-} eicei_known;
+/* The next word of a line, which loses it; empty at the end. */
+EICEI_PRIVATE eice_str eicei_key_word(eice_str *line)
+{
+    eice_str word;
+    size_t n = 0;
 
-/* Pattern with * and ?, ASCII letters without case. */
-EICEI_PRIVATE bool eicei_known_glob(eice_str pattern, eice_str name)
+    *line = eice_str_trim(*line);
+    while (n < line->len && line->ptr[n] != ' ' && line->ptr[n] != '\t') {
+        n++;
+    }
+    word = eice_str_make(line->ptr, n);
+    *line = eice_str_make(line->ptr + n, line->len - n);
+    return word;
+}
+
+EICE_API void eice_key_line(eice_buf *b, const void *blob, size_t len,
+                            eice_str comment)
+{
+    const eice_str type = eice_key_type(blob, len);
+
+    if (type.len == 0) {
+        b->overflow = true;
+        return;
+    }
+    eice_put(b, type);
+    eice_put_byte(b, ' ');
+    eice_put_base64(b, blob, len, true);
+    if (comment.len > 0) {
+        eice_put_byte(b, ' ');
+        eice_put(b, comment);
+    }
+}
+
+EICEI_PRIVATE bool eicei_key_size_ok(eice_str type, size_t len)
+{
+    return !eice_str_is(type, EICEI_KEY_ED25519) || len == EICE_ED25519_BLOB;
+}
+
+EICEI_PRIVATE bool eicei_key_is_certificate(eice_str type)
+{
+    const eice_str tail = eice_str_c("-cert-v01@openssh.com");
+
+    return type.len > tail.len
+           && eice_str_eq(eice_str_make(type.ptr + type.len - tail.len,
+                                        tail.len), tail);
+}
+
+/* All of OpenSSH's public keys are a name and a row of strings and numbers
+ * of one form; only certificates hold something else. */
+EICEI_PRIVATE bool eicei_key_shape_ok(eice_str type, eice_str blob)
+{
+    size_t parts = 0;
+    eice_str part;
+
+    while (blob.len > 0 && eicei_key_get(&blob, &part)) {
+        parts++;
+    }
+    return (blob.len == 0 && parts > 1)
+           || eicei_key_is_certificate(type);
+}
+
+EICE_API ptrdiff_t eice_key_parse(eice_str line, void *out, size_t cap,
+                                  eice_str *type, eice_str *comment)
+{
+    const eice_str name = eicei_key_word(&line);
+    const eice_str word = eicei_key_word(&line);
+    const ptrdiff_t n = eice_base64_decode(word, out, cap);
+
+    if (n <= 0 || name.len == 0
+        || !eice_str_eq(eice_key_type(out, (size_t)n), name)
+        || !eicei_key_size_ok(name, (size_t)n)
+        || !eicei_key_shape_ok(name, eice_str_make(out, (size_t)n))) {
+        return -1;
+    }
+    if (type != NULL) {
+        *type = name;
+    }
+    if (comment != NULL) {
+        *comment = eice_str_trim(line);
+    }
+    return n;
+}
+
+/* A key in base64, examined in pieces: it may be longer than what there is
+ * room for. True when it is one of this type; *same then tells whether it is
+ * `blob`. */
+EICEI_PRIVATE bool eicei_key_compare(eice_str word, eice_str type,
+                                     eice_str blob, bool *same)
+{
+    const size_t step = EICEI_KEY_CHUNK / 3 * 4;
+    uint8_t chunk[EICEI_KEY_CHUNK];
+    size_t total = 0;
+
+    *same = true;
+    while (word.len > 0) {
+        const size_t n = word.len < step ? word.len : step;
+        const ptrdiff_t got = eice_base64_decode(eice_str_make(word.ptr, n),
+                                                 chunk, sizeof chunk);
+
+        if (got <= 0 || (n < word.len && got != EICEI_KEY_CHUNK)
+            || (total == 0
+                && !eice_str_eq(eice_key_type(chunk, (size_t)got), type))) {
+            return false;
+        }
+        if (*same
+            && (blob.len - total < (size_t)got
+                || memcmp(blob.ptr + total, chunk, (size_t)got) != 0)) {
+            *same = false;
+        }
+        total += (size_t)got;
+        word = eice_str_make(word.ptr + n, word.len - n);
+    }
+    *same = *same && total == blob.len;
+    return total > 0 && eicei_key_size_ok(type, total);
+}
+
+/* ---- known_hosts ------------------------------------------------------- */
+
+EICEI_PRIVATE char eicei_key_lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
+}
+
+/* * and ? without recursion: when the rest does not fit, the last * takes
+ * one byte more. */
+EICEI_PRIVATE bool eicei_key_glob(eice_str pattern, eice_str text)
 {
     size_t p = 0;
-    size_t n = 0;
-    size_t star = SIZE_MAX;
-    size_t mark = 0;
+    size_t t = 0;
+    size_t star = 0; /* behind the last *, whose text began at `from` */
+    size_t from = 0;
+    bool starred = false;
 
-    while (n < name.len) {
-        const eice_str one = eice_str_make(name.ptr + n, 1);
-
+    while (t < text.len) {
         if (p < pattern.len && pattern.ptr[p] == '*') {
-            star = p++;
-            mark = n;
+            starred = true;
+            star = ++p;
+            from = t;
         } else if (p < pattern.len
                    && (pattern.ptr[p] == '?'
-                       || eice_str_eq_nocase(
-                           eice_str_make(pattern.ptr + p, 1), one))) {
+                       || eicei_key_lower(pattern.ptr[p]) == text.ptr[t])) {
             p++;
-            n++;
-        } else if (star != SIZE_MAX) {
-            p = star + 1;
-            n = ++mark;
+            t++;
+        } else if (starred) {
+            p = star;
+            t = ++from;
         } else {
             return false;
         }
@@ -8823,127 +9166,213 @@ EICEI_PRIVATE bool eicei_known_glob(eice_str pattern, eice_str name)
     return p == pattern.len;
 }
 
-/* |1|salt|hash: HMAC-SHA1 of the name, keyed with the salt. */
-EICEI_PRIVATE bool eicei_known_hashed(eice_str field, eice_str name)
+/* A negated pattern that fits rules the line out, wherever it stands. */
+EICEI_PRIVATE bool eicei_key_host_list(eice_str list, eice_str host)
 {
-    eice_str rest = eice_str_make(field.ptr + 3, field.len - 3);
-    const eice_str salt_text = eice_str_cut(&rest, '|');
-    uint8_t salt[64];
+    bool found = false;
+
+    while (list.len > 0) {
+        eice_str pattern = eice_str_cut(&list, ',');
+        const bool negated = eice_str_starts(pattern, "!");
+
+        if (negated) {
+            pattern = eice_str_make(pattern.ptr + 1, pattern.len - 1);
+        }
+        if (pattern.len > 0 && eicei_key_glob(pattern, host)) {
+            if (negated) {
+                return false;
+            }
+            found = true;
+        }
+    }
+    return found;
+}
+
+/* |1|salt|hash: HMAC-SHA1 of the name with the salt as the key. */
+EICEI_PRIVATE bool eicei_key_host_hash(eice_str field, eice_str host)
+{
+    uint8_t salt[20];
     uint8_t want[20];
     uint8_t got[20];
-    const ptrdiff_t n = eice_base64_decode(salt_text, salt, sizeof salt);
+    eice_str rest = eice_str_make(field.ptr + 3, field.len - 3);
+    const eice_str salt_text = eice_str_cut(&rest, '|');
 
-    if (n <= 0 || eice_base64_decode(rest, want, sizeof want) != 20) {
+    if (eice_base64_decode(salt_text, salt, sizeof salt) != sizeof salt
+        || eice_base64_decode(rest, want, sizeof want) != sizeof want) {
         return false;
     }
-    eice_hmac_sha1(got, eice_str_make(salt, (size_t)n), name);
+    eice_hmac_sha1(got, eice_str_make(salt, sizeof salt), host);
     return eice_equal_ct(got, want, sizeof got);
 }
 
-EICEI_PRIVATE bool eicei_known_names(eice_str hosts, eice_str name)
+EICEI_PRIVATE bool eicei_key_host_fits(eice_str field, eice_str host)
 {
-    bool match = false;
-
-    if (eice_str_starts(hosts, EICEI_KEY_HASH)) {
-        return eicei_known_hashed(hosts, name);
-    }
-    while (hosts.len > 0) {
-        eice_str pattern = eice_str_cut(&hosts, ',');
-        const bool no = pattern.len > 0 && pattern.ptr[0] == '!';
-
-        if (no) {
-            pattern.ptr++;
-            pattern.len--;
-        }
-        if (pattern.len > 0 && eicei_known_glob(pattern, name)) {
-            if (no) {
-                return false;
-            }
-            match = true;
-        }
-    }
-    return match;
+    return eice_str_starts(field, "|1|") ? eicei_key_host_hash(field, host)
+                                         : eicei_key_host_list(field, host);
 }
 
-EICEI_PRIVATE bool eicei_known_read(eice_str line, eicei_known *k)
-{
-    eice_str rest = eice_str_trim(line);
-    eice_str comment;
-    ptrdiff_t n;
+typedef enum eicei_key_mark {
+    EICEI_KEY_PLAIN,
+    EICEI_KEY_REVOKED,
+    EICEI_KEY_SKIP
+} eicei_key_mark;
 
-    if (rest.len == 0 || rest.ptr[0] == '#') {
-        return false;
+/* A line of the file taken apart. */
+typedef struct eicei_key_entry {
+    eicei_key_mark mark;
+    eice_str type;
+    eice_str key; /* base64 */
+    unsigned line;
+} eicei_key_entry;
+
+EICEI_PRIVATE eicei_key_mark eicei_key_read_mark(eice_str *line)
+{
+    eice_str mark;
+
+    *line = eice_str_trim(*line);
+    if (line->len == 0 || line->ptr[0] == '#') {
+        return EICEI_KEY_SKIP;
     }
-    k->revoked = eice_str_starts(rest, "@revoked");
-    k->authority = eice_str_starts(rest, "@cert-authority");
-    if (rest.ptr[0] == '@') {
-        (void)eicei_key_word(&rest);
+    if (line->ptr[0] != '@') {
+        return EICEI_KEY_PLAIN;
     }
-    k->hosts = eicei_key_word(&rest);
-    n = eice_key_parse(rest, k->blob, sizeof k->blob, &k->type, &comment);
-    k->blob_len = n > 0 ? (size_t)n : 0;
-    return n > 0 && !k->authority;
+    mark = eicei_key_word(line);
+    return eice_str_is(mark, "@revoked") ? EICEI_KEY_REVOKED
+                                         : EICEI_KEY_SKIP;
 }
 
-eice_hostkey eice_known_hosts_check(eice_str text, eice_str host,
-                                    const void *blob, size_t len,
-                                    unsigned *line)
+/* A walk through the lines about one host. */
+typedef struct eicei_key_walk {
+    eice_str text;
+    char memory[EICEI_KEY_HOST];
+    eice_buf host; /* in lower case */
+    unsigned line;
+} eicei_key_walk;
+
+EICEI_PRIVATE void eicei_key_walk_init(eicei_key_walk *w, eice_str text,
+                                       eice_str host)
 {
-    const eice_str type = eice_key_type(blob, len);
+    size_t i;
+
+    w->text = text;
+    w->line = 0;
+    eice_buf_init(&w->host, w->memory, sizeof w->memory);
+    for (i = 0; i < host.len; i++) {
+        eice_put_byte(&w->host, (unsigned char)eicei_key_lower(host.ptr[i]));
+    }
+    if (w->host.overflow || host.len == 0) {
+        w->text = eice_str_c("");
+    }
+}
+
+/* The next line about the host; false at the end. */
+EICEI_PRIVATE bool eicei_key_walk_next(eicei_key_walk *w, eicei_key_entry *e)
+{
+    while (w->text.len > 0) {
+        eice_str line = eice_str_cut(&w->text, '\n');
+
+        e->line = ++w->line;
+        e->mark = eicei_key_read_mark(&line);
+        if (e->mark != EICEI_KEY_SKIP
+            && eicei_key_host_fits(eicei_key_word(&line),
+                                   eice_buf_str(&w->host))) {
+            e->type = eicei_key_word(&line);
+            e->key = eicei_key_word(&line);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* How much each verdict says: a line changes it only to one that says more. */
+EICEI_PRIVATE int eicei_key_weight(eice_hostkey v)
+{
+    static const int weight[] = {0, 1, 3, 2, 4};
+
+    return weight[v];
+}
+
+EICEI_PRIVATE eice_hostkey eicei_key_judge(const eicei_key_entry *e,
+                                           eice_str blob)
+{
+    bool same;
+
+    if (!eicei_key_compare(e->key, e->type, blob, &same)) {
+        return EICE_HOSTKEY_UNKNOWN;
+    }
+    if (e->mark == EICEI_KEY_REVOKED) {
+        return same ? EICE_HOSTKEY_REVOKED : EICE_HOSTKEY_UNKNOWN;
+    }
+    if (same) {
+        return EICE_HOSTKEY_MATCH;
+    }
+    return eice_str_eq(e->type, eice_key_type(blob.ptr, blob.len))
+               ? EICE_HOSTKEY_CHANGED
+               : EICE_HOSTKEY_OTHER;
+}
+
+EICE_API eice_hostkey eice_known_hosts_check(eice_str text, eice_str host,
+                                             const void *blob, size_t len,
+                                             unsigned *line)
+{
+    const eice_str key = eice_str_make(blob, len);
     eice_hostkey verdict = EICE_HOSTKEY_UNKNOWN;
     unsigned at = 0;
-    eicei_known k;
+    eicei_key_walk w;
+    eicei_key_entry e;
 
-    while (text.len > 0) {
-        bool same;
+    eicei_key_walk_init(&w, text, host);
+    while (eicei_key_walk_next(&w, &e)) {
+        const eice_hostkey v = eicei_key_judge(&e, key);
 
-        at++;
-        if (!eicei_known_read(eice_str_cut(&text, '\n'), &k)
-            || !eicei_known_names(k.hosts, host)) {
-            continue;
+        if (eicei_key_weight(v) > eicei_key_weight(verdict)) {
+            verdict = v;
+            at = e.line;
         }
-        same = k.blob_len == len && memcmp(k.blob, blob, len) == 0;
-        if (same && k.revoked) {
-            verdict = EICE_HOSTKEY_REVOKED;
-        } else if (k.revoked || verdict == EICE_HOSTKEY_MATCH) {
-            continue;
-        } else if (same) {
-            verdict = EICE_HOSTKEY_MATCH;
-        } else if (eice_str_eq(k.type, type)
-                   && verdict != EICE_HOSTKEY_CHANGED) {
-            verdict = EICE_HOSTKEY_CHANGED;
-        } else if (verdict == EICE_HOSTKEY_UNKNOWN) {
-            verdict = EICE_HOSTKEY_OTHER;
-        } else {
-            continue;
-        }
-        if (line != NULL) {
-            *line = at;
-        }
-        if (verdict == EICE_HOSTKEY_REVOKED) {
-            break;
-        }
+    }
+    if (line != NULL) {
+        *line = at;
     }
     return verdict;
 }
 
-void eice_known_hosts_types(eice_str text, eice_str host,
-                            void (*type)(void *user, eice_str name),
-                            void *user)
+EICE_API void eice_known_hosts_types(eice_str text, eice_str host,
+                                     void (*type)(void *user, eice_str name),
+                                     void *user)
 {
-    eicei_known k;
+    eicei_key_walk w;
+    eicei_key_entry e;
+    bool same;
 
-    while (text.len > 0) {
-        if (eicei_known_read(eice_str_cut(&text, '\n'), &k) && !k.revoked
-            && eicei_known_names(k.hosts, host)) {
-            type(user, k.type);
+    eicei_key_walk_init(&w, text, host);
+    while (eicei_key_walk_next(&w, &e)) {
+        if (e.mark == EICEI_KEY_PLAIN
+            && eicei_key_compare(e.key, e.type, eice_str_c(""), &same)) {
+            type(user, e.type);
         }
     }
 }
 
-void eice_known_hosts_line(eice_buf *b, eice_str host, const void *blob,
-                           size_t len)
+EICEI_PRIVATE bool eicei_key_host_plain(eice_str host)
 {
+    size_t i;
+
+    for (i = 0; i < host.len; i++) {
+        if (host.ptr[i] <= ' ' || host.ptr[i] >= 127
+            || strchr(",*?!|@#", host.ptr[i]) != NULL) {
+            return false;
+        }
+    }
+    return host.len > 0 && host.len <= EICEI_KEY_HOST;
+}
+
+EICE_API void eice_known_hosts_line(eice_buf *b, eice_str host,
+                                    const void *blob, size_t len)
+{
+    if (!eicei_key_host_plain(host) || eice_key_type(blob, len).len == 0) {
+        b->overflow = true;
+        return;
+    }
     eice_put(b, host);
     eice_put_byte(b, ' ');
     eice_key_line(b, blob, len, eice_str_c(""));
@@ -8952,81 +9381,90 @@ void eice_known_hosts_line(eice_buf *b, eice_str host, const void *blob,
 
 /* ---- agent ------------------------------------------------------------- */
 
+/* draft-ietf-sshm-ssh-agent 6.1 */
 enum {
     EICEI_AGENT_FAILURE = 5,
-    EICEI_AGENT_LIST = 11,
-    EICEI_AGENT_KEYS = 12,
+    EICEI_AGENT_IDENTITIES = 11,
+    EICEI_AGENT_IDENTITIES_ANSWER = 12,
     EICEI_AGENT_SIGN = 13,
-    EICEI_AGENT_SIGNED = 14
+    EICEI_AGENT_SIGN_RESPONSE = 14
 };
 
-EICEI_PRIVATE void eicei_agent_fail(eice_buf *out)
+/* The key of an agent. */
+typedef struct eicei_agent {
+    const uint8_t *seed;
+    const uint8_t *public_key;
+    uint8_t blob[EICE_ED25519_BLOB];
+} eicei_agent;
+
+EICEI_PRIVATE void eicei_agent_failure(eice_buf *out)
 {
-    eicei_key_put32(out, 1);
+    eicei_key_put_u32(out, 1);
     eice_put_byte(out, EICEI_AGENT_FAILURE);
 }
 
-EICEI_PRIVATE void eicei_agent_keys(const uint8_t *blob, eice_buf *out)
+EICEI_PRIVATE void eicei_agent_identities(const eicei_agent *a, eice_buf *out)
 {
-    static const char comment[] = "eice";
+    const eice_str blob = eice_str_make(a->blob, sizeof a->blob);
+    const eice_str comment = eice_str_c("eice");
 
-    eicei_key_put32(out, 1 + 4 + 4 + EICE_ED25519_BLOB + 4 + 4);
-    eice_put_byte(out, EICEI_AGENT_KEYS);
-    eicei_key_put32(out, 1);
-    eicei_key_put_string(out, blob, EICE_ED25519_BLOB);
-    eicei_key_put_string(out, comment, 4);
+    eicei_key_put_u32(out, 1 + 4 + 4 + blob.len + 4 + comment.len);
+    eice_put_byte(out, EICEI_AGENT_IDENTITIES_ANSWER);
+    eicei_key_put_u32(out, 1);
+    eicei_key_put(out, blob);
+    eicei_key_put(out, comment);
 }
 
-EICEI_PRIVATE bool eicei_agent_sign(const uint8_t seed[32],
-                                    const uint8_t public_key[32],
-                                    const uint8_t *blob, eice_str body,
+EICEI_PRIVATE void eicei_agent_sign(const eicei_agent *a, eice_str rest,
                                     eice_buf *out)
 {
+    const eice_str type = eice_str_c(EICEI_KEY_ED25519);
     uint8_t sig[64];
-    eice_str key;
+    eice_str blob;
     eice_str data;
+    uint32_t flags;
 
-    if (!eicei_key_string(&body, &key) || !eicei_key_string(&body, &data)
-        || key.len != EICE_ED25519_BLOB
-        || memcmp(key.ptr, blob, key.len) != 0) {
-        return false;
+    if (!eicei_key_get(&rest, &blob) || !eicei_key_get(&rest, &data)
+        || !eicei_key_u32(&rest, &flags)
+        || !eice_str_eq(blob, eice_str_make(a->blob, sizeof a->blob))) {
+        eicei_agent_failure(out);
+        return;
     }
-    eice_ed25519_sign(sig, seed, public_key, data.ptr, data.len);
-    eicei_key_put32(out, 1 + 4 + 4 + 11 + 4 + 64);
-    eice_put_byte(out, EICEI_AGENT_SIGNED);
-    eicei_key_put32(out, 4 + 11 + 4 + 64);
-    eicei_key_put_string(out, "ssh-ed25519", 11);
-    eicei_key_put_string(out, sig, sizeof sig);
-    return true;
+    eice_ed25519_sign(sig, a->seed, a->public_key, data.ptr, data.len);
+    eicei_key_put_u32(out, 1 + 4 + 4 + type.len + 4 + sizeof sig);
+    eice_put_byte(out, EICEI_AGENT_SIGN_RESPONSE);
+    eicei_key_put_u32(out, 4 + type.len + 4 + sizeof sig);
+    eicei_key_put(out, type);
+    eicei_key_put(out, eice_str_make(sig, sizeof sig));
 }
 
-ptrdiff_t eice_agent_serve(const uint8_t seed[32],
-                           const uint8_t public_key[32], eice_str in,
-                           eice_buf *out)
+EICE_API ptrdiff_t eice_agent_serve(const uint8_t seed[32],
+                                    const uint8_t public_key[32], eice_str in,
+                                    eice_buf *out)
 {
-    uint8_t blob[EICE_ED25519_BLOB];
-    size_t n;
-    eice_str body;
+    eicei_agent a;
+    uint32_t n;
 
-    if (in.len < 4) {
+    if (!eicei_key_u32(&in, &n)) {
         return 0;
     }
-    n = eicei_key_get32((const uint8_t *)in.ptr);
-    if (n < 1 || n > EICE_AGENT_MAX - 4) {
+    if (n == 0 || n > EICE_AGENT_MAX) {
         return -1;
     }
-    if (in.len - 4 < n) {
+    if (in.len < n) {
         return 0;
     }
-    body = eice_str_make(in.ptr + 5, n - 1);
-    eice_key_blob(blob, public_key);
-    if (in.ptr[4] == EICEI_AGENT_LIST) {
-        eicei_agent_keys(blob, out);
-    } else if (in.ptr[4] != EICEI_AGENT_SIGN
-               || !eicei_agent_sign(seed, public_key, blob, body, out)) {
-        eicei_agent_fail(out);
+    a.seed = seed;
+    a.public_key = public_key;
+    eice_key_blob(a.blob, public_key);
+    if (in.ptr[0] == EICEI_AGENT_IDENTITIES) {
+        eicei_agent_identities(&a, out);
+    } else if (in.ptr[0] == EICEI_AGENT_SIGN) {
+        eicei_agent_sign(&a, eice_str_make(in.ptr + 1, n - 1), out);
+    } else {
+        eicei_agent_failure(out);
     }
-    return (ptrdiff_t)(n + 4);
+    return out->overflow ? -1 : (ptrdiff_t)n + 4;
 }
 
 
@@ -12630,6 +13068,8 @@ EICE_API bool eice_proxy_for(const eice_settings *s, bool tls, eice_str host,
  * 15 AWS CALLS                                                      >>aws  *
  * ======================================================================== */
 
+#if EICE_HAS_AWS
+
 #define EICEI_AWS_PARAMS_MAX 65536u /* bytes of all parameters of a request */
 #define EICEI_AWS_REQUEST_MAX (1024u * 1024u)
 
@@ -14112,6 +14552,8 @@ EICE_API eice_verdict eice_aws_judge(const eice_aws_reply *r, eice_op op,
     }
     return EICE_VERDICT_OK;
 }
+
+#endif /* EICE_HAS_AWS */
 
 /* ======================================================================== *
  * 16 SSH                                                            >>ssh  *
@@ -18724,101 +19166,7 @@ line, or define EICE_NO_POSIX"
 /* sys/random.h hides it in some C libraries from strict POSIX. */
 EICEI_EXTERN ssize_t getrandom(void *buffer, size_t size, unsigned flags);
 
-#define EICEI_LOOKUPS 8
-#define EICEI_QUERIES 8
-#define EICEI_PEERS 16
-#define EICEI_ROUNDS 4          /* reads of one socket in one turn */
-#define EICEI_WAIT_FDS 64
-#define EICEI_USER_TIMEOUT 30000 /* ms until unacknowledged bytes end it */
-
-/* One message on its way to a name server. */
-typedef struct eicei_query {
-    int fd; /* -1: free */
-    bool tcp;
-    bool connecting;
-    uint32_t tag;
-    uint8_t out[292];
-    size_t out_len;
-    size_t out_at;
-    uint8_t head[2]; /* length of a TCP answer */
-    size_t in_len;
-    uint8_t *in;     /* TCP answer, on the heap */
-} eicei_query;
-
-typedef struct eicei_lookup {
-    bool used;
-    eice_conn *conn;
-    uint32_t need;
-    eice_dns dns;
-    eicei_query query[EICEI_QUERIES];
-} eicei_lookup;
-
-typedef struct eicei_socket {
-    int fd; /* -1: none */
-    bool connecting;
-    uint32_t need;
-} eicei_socket;
-
-typedef struct eicei_peer {
-    eice_conn *conn; /* NULL: free */
-    eicei_socket sock[EICE_CONN_SLOTS];
-} eicei_peer;
-
-typedef struct eicei_watch {
-    int fd;
-    int events; /* 0: free */
-    eice_ready_fn ready;
-    void *user;
-} eicei_watch;
-
-struct eice_posix {
-    eice_posix_opts o;
-    eice_alloc alloc;
-    eice_drbg random;
-    eice_dns_config dns;
-    bool dns_ready;
-    eicei_peer peers[EICEI_PEERS];
-    eicei_lookup lookups[EICEI_LOOKUPS];
-    eicei_watch watches[EICE_POSIX_WATCHES];
-};
-
-/* ---- clock and entropy ------------------------------------------------- */
-
-/* Machines without a clock of their own start in 1970: EICE_TIME (seconds
- * since 1970), or the time of the build, is the earliest believed. */
-EICEI_PRIVATE int64_t eicei_time_floor(void)
-{
-    const char *text = getenv("EICE_TIME");
-    uint64_t floor = 0;
-
-    if (text != NULL
-        && eice_str_u64(eice_str_c(text), 253402300799u, &floor)) {
-        return (int64_t)floor;
-    }
-#ifdef EICE_BUILD_TIME
-    return EICE_BUILD_TIME;
-#else
-    return 0;
-#endif
-}
-
-eice_now eice_posix_now(void)
-{
-    struct timespec t;
-    eice_now now;
-    int64_t floor;
-
-    now.ms = 0;
-    if (clock_gettime(CLOCK_MONOTONIC, &t) == 0) {
-        now.ms = (uint64_t)t.tv_sec * 1000u + (uint64_t)t.tv_nsec / 1000000u;
-    }
-    now.unix_s = (int64_t)time(NULL);
-    floor = eicei_time_floor();
-    if (now.unix_s < floor) {
-        now.unix_s = floor;
-    }
-    return now;
-}
+/* ---- entropy ----------------------------------------------------------- */
 
 bool eice_posix_random(void *out, size_t len)
 {
@@ -19045,6 +19393,104 @@ eice_err eice_posix_store_line(const char *path, eice_str line, eice_error *e)
     code = eicei_file_replace(full, line, e);
     close(fd);
     return code;
+}
+
+#if EICE_HAS_AWS
+
+#define EICEI_LOOKUPS 8
+#define EICEI_QUERIES 8
+#define EICEI_PEERS 16
+#define EICEI_ROUNDS 4          /* reads of one socket in one turn */
+#define EICEI_WAIT_FDS 64
+#define EICEI_USER_TIMEOUT 30000 /* ms until unacknowledged bytes end it */
+
+/* One message on its way to a name server. */
+typedef struct eicei_query {
+    int fd; /* -1: free */
+    bool tcp;
+    bool connecting;
+    uint32_t tag;
+    uint8_t out[292];
+    size_t out_len;
+    size_t out_at;
+    uint8_t head[2]; /* length of a TCP answer */
+    size_t in_len;
+    uint8_t *in;     /* TCP answer, on the heap */
+} eicei_query;
+
+typedef struct eicei_lookup {
+    bool used;
+    eice_conn *conn;
+    uint32_t need;
+    eice_dns dns;
+    eicei_query query[EICEI_QUERIES];
+} eicei_lookup;
+
+typedef struct eicei_socket {
+    int fd; /* -1: none */
+    bool connecting;
+    uint32_t need;
+} eicei_socket;
+
+typedef struct eicei_peer {
+    eice_conn *conn; /* NULL: free */
+    eicei_socket sock[EICE_CONN_SLOTS];
+} eicei_peer;
+
+typedef struct eicei_watch {
+    int fd;
+    int events; /* 0: free */
+    eice_ready_fn ready;
+    void *user;
+} eicei_watch;
+
+struct eice_posix {
+    eice_posix_opts o;
+    eice_alloc alloc;
+    eice_drbg random;
+    eice_dns_config dns;
+    bool dns_ready;
+    eicei_peer peers[EICEI_PEERS];
+    eicei_lookup lookups[EICEI_LOOKUPS];
+    eicei_watch watches[EICE_POSIX_WATCHES];
+};
+
+/* ---- clock ------------------------------------------------------------- */
+
+/* Machines without a clock of their own start in 1970: EICE_TIME (seconds
+ * since 1970), or the time of the build, is the earliest believed. */
+EICEI_PRIVATE int64_t eicei_time_floor(void)
+{
+    const char *text = getenv("EICE_TIME");
+    uint64_t floor = 0;
+
+    if (text != NULL
+        && eice_str_u64(eice_str_c(text), 253402300799u, &floor)) {
+        return (int64_t)floor;
+    }
+#ifdef EICE_BUILD_TIME
+    return EICE_BUILD_TIME;
+#else
+    return 0;
+#endif
+}
+
+eice_now eice_posix_now(void)
+{
+    struct timespec t;
+    eice_now now;
+    int64_t floor;
+
+    now.ms = 0;
+    if (clock_gettime(CLOCK_MONOTONIC, &t) == 0) {
+        now.ms = (uint64_t)t.tv_sec * 1000u + (uint64_t)t.tv_nsec / 1000000u;
+    }
+    now.unix_s = (int64_t)time(NULL);
+    floor = eicei_time_floor();
+    if (now.unix_s < floor) {
+        now.unix_s = floor;
+    }
+    return now;
 }
 
 /* ---- sockets ----------------------------------------------------------- */
@@ -20129,6 +20575,40 @@ eice_err eice_posix_relay(eice_posix *x, eice_conn *c, int in, int out,
     return r.error.code != EICE_OK ? r.error.code : eice_conn_error(c)->code;
 }
 
+#endif /* EICE_HAS_AWS */
+
 #endif /* EICE_HAS_POSIX */
 
 #endif /* EICE_IMPLEMENTATION */
+
+/* ======================================================================== *
+ * 19 END                                                            >>end  *
+ * ======================================================================== */
+
+/* HISTORY
+ *
+ * 0.1.0  first version: credentials from the environment and shared files,
+ *        tunnels, SSH with channels, host keys, the executor for POSIX.
+ *
+ * LICENCE
+ *
+ * MIT. Copyright (c) 2026 the eice authors.
+ *
+ * Permission is hereby granted, free of charge, to any person obtaining a copy
+ * of this software and associated documentation files (the "Software"), to
+ * deal in the Software without restriction, including without limitation the
+ * rights to use, copy, modify, merge, publish, distribute, sublicense, and/or
+ * sell copies of the Software, and to permit persons to whom the Software is
+ * furnished to do so, subject to the following conditions:
+ *
+ * The above copyright notice and this permission notice shall be included in
+ * all copies or substantial portions of the Software.
+ *
+ * THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR
+ * IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY,
+ * FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE
+ * AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER
+ * LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING
+ * FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS
+ * IN THE SOFTWARE.
+ */

@@ -23,7 +23,7 @@ commands
 
 serve and run print nothing on standard output but what is asked for; the directory (--dir, or a
 new one) holds ctl.sock, info.json, journal.jsonl and tls/root.pem. `run` also sets EICE_SIM_DIR,
-where env and ctl look when they get no --dir.
+where env and ctl look when they get no --dir, and XDG_STATE_HOME, so that host keys stay inside.
 
   python3 tools/sim run --sshd -- eice ssh web-1 uname -a
   python3 tools/sim run --sshd -- sh
@@ -133,7 +133,9 @@ def serve(options):
 def _child_environment(sim, credential):
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "EICE_"))
             or k in ("EICE_VECTORS", "EICE_REQUIRE_ALL")}
-    return {**kept, **sim.env(credential), "EICE_SIM_DIR": sim.dir}
+    # the host keys of this world are nobody's business outside of it
+    return {**kept, **sim.env(credential), "EICE_SIM_DIR": sim.dir,
+            "XDG_STATE_HOME": os.path.join(sim.dir, "state")}
 
 
 def run(options):
