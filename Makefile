@@ -22,6 +22,7 @@ help: ## this list
 # others serve the tests.
 
 FLAVOURS = musl native asan tsan
+DEPS_FOR ?= musl native asan
 
 CC_musl ?= musl-gcc
 AR_musl ?= gcc-ar
@@ -68,22 +69,27 @@ build/$(1)/eice: $$(CLI_C:tools/eice/%.c=build/$(1)/obj/%.o) \
 endef
 $(foreach f,$(FLAVOURS),$(eval $(call PROGRAM,$(f))))
 
-install: build/eice ## install into $(DESTDIR)$(PREFIX)/bin
+install: build/eice ## install the program and its page under PREFIX
 	install -D -m 755 build/eice $(DESTDIR)$(PREFIX)/bin/eice
+	install -D -m 644 tools/eice/eice.1 \
+	    $(DESTDIR)$(PREFIX)/share/man/man1/eice.1
 
 # --- dependencies -----------------------------------------------------------
 
 deps: deps-tls deps-ssh ## fetch and build BearSSL and libssh2
 
-deps-tls: $(FLAVOURS:%=build/%/libbearssl.a)
+deps-tls: $(DEPS_FOR:%=build/%/libbearssl.a)
 
-deps-ssh: $(FLAVOURS:%=build/%/libssh2.a)
+deps-ssh: $(DEPS_FOR:%=build/%/libssh2.a)
 
 packages: ## install the Debian packages needed to build
 	tools/deps/packages build
 
+packages-demo: ## install the Debian packages the demo needs
+	@tools/deps/packages build demo
+
 packages-test: ## install the Debian packages needed to test
-	tools/deps/packages build test
+	@tools/deps/packages build demo test
 
 # Rewritten only when the choice of trees changes.
 build/deps/choice: FORCE
@@ -96,6 +102,11 @@ build/deps/versions.h: tools/deps/fetch build/deps/choice \
 	tools/deps/fetch
 
 FORCE:
+
+# Not touched when the tree stays: then nothing is compiled again.
+build/deps/src/bearssl.version build/deps/src/libssh2.version: \
+    build/deps/versions.h
+	@:
 
 # Compiles sources ($(3), found under build/deps/src/$(2)) into one archive.
 # The objects live in a directory of this process: two makes at once do no
@@ -112,7 +123,7 @@ endef
 BEARSSL = $(CURDIR)/build/deps/src/bearssl
 BEARSSL_FIND = $(BEARSSL)/src -name '*.c'
 
-build/%/libbearssl.a: build/deps/versions.h
+build/%/libbearssl.a: build/deps/src/bearssl.version
 	$(call ARCHIVE,$*,bearssl,$(BEARSSL_FIND),-I$(BEARSSL)/inc -I$(BEARSSL)/src)
 
 # libssh2's core without its crypto backends (ours is tools/libssh2-bearssl),
@@ -127,10 +138,98 @@ LIBSSH2_FLAGS = -DHAVE_CONFIG_H -DLIBSSH2_MBEDTLS -DLIBSSH2_MBEDTLS_H \
     -I$(LIBSSH2)/src -I$(LIBSSH2)/include \
     -isystem $(CURDIR)/build/deps/include
 
-build/%/libssh2.a: build/deps/versions.h $(wildcard tools/libssh2-bearssl/*.[ch])
+build/%/libssh2.a: build/deps/src/libssh2.version \
+    $(wildcard tools/libssh2-bearssl/*.[ch])
 	$(call ARCHIVE,$*,libssh2,$(LIBSSH2_FIND),$(LIBSSH2_FLAGS))
 
 # --- tests ------------------------------------------------------------------
+# Every C file in tests/ is compiled twice, plain and with sanitizers;
+# tests/run.py knows what to run.  EICE_VECTORS names the directory of the big
+# sets of test vectors; without it the tests that need them are skipped.
+
+PYTHON ?= /usr/bin/python3
+ONLY ?=
+T ?= 60
+
+TEST_FLAGS = $(WARNINGS) -Werror -D_GNU_SOURCE -I. -Itests \
+    -isystem build/deps/include
+TEST_FLAGS_native = -O1 -g
+TEST_FLAGS_asan = -O1 -g -fsanitize=address,undefined \
+    -fno-sanitize-recover=all -fno-omit-frame-pointer
+
+TEST_H = eice.h Makefile $(wildcard tests/*.h)
+TEST_C = $(filter-out tests/test_backend.c,$(wildcard tests/*.c))
+FUZZ_C = $(wildcard tests/fuzz/fuzz_*.c)
+EXAMPLES_C = $(wildcard examples/*.c)
+
+# The backend's test needs OpenSSL, and the flags libssh2 is compiled with.
+define COMPILE_TESTS
+build/tests/$(1)/libs: build/$(1)/libssh2.a build/$(1)/libbearssl.a
+	@mkdir -p $$(@D)
+	@touch $$@
+
+$$(TEST_C:tests/%.c=build/tests/$(1)/%): build/tests/$(1)/%: tests/%.c \
+    $$(TEST_H) build/tests/$(1)/libs
+	@echo "$(1): $$<"
+	@$$(CC_$(1)) $$(TEST_FLAGS) $$(TEST_FLAGS_$(1)) $$< \
+	    build/$(1)/libssh2.a build/$(1)/libbearssl.a -o $$@
+
+build/tests/$(1)/test_backend build/tests/$(1)/test_backend_portable: \
+    tests/test_backend.c $$(wildcard tools/libssh2-bearssl/*.[ch]) \
+    $$(TEST_H) build/tests/$(1)/libs
+	@echo "$(1): $$(@F)"
+	@$$(CC_$(1)) $$(LIBSSH2_FLAGS) $$(TEST_FLAGS_$(1)) -D_GNU_SOURCE \
+	    $$(if $$(findstring portable,$$@),-DBACKEND_PORTABLE) -I. -Itests \
+	    $$< build/$(1)/libssh2.a build/$(1)/libbearssl.a -lcrypto -o $$@
+
+$$(FUZZ_C:tests/fuzz/%.c=build/tests/$(1)/%): build/tests/$(1)/%: \
+    tests/fuzz/%.c tests/fuzz/replay.c $$(TEST_H) build/tests/$(1)/libs
+	@echo "$(1): $$<"
+	@$$(CC_$(1)) $$(TEST_FLAGS) $$(TEST_FLAGS_$(1)) $$< tests/fuzz/replay.c \
+	    build/$(1)/libssh2.a build/$(1)/libbearssl.a -o $$@
+
+$$(EXAMPLES_C:examples/%.c=build/examples/$(1)/%): build/examples/$(1)/%: \
+    examples/%.c eice.h Makefile build/tests/$(1)/libs
+	@mkdir -p $$(@D)
+	@echo "$(1): $$<"
+	@$$(CC_$(1)) $$(TEST_FLAGS) $$(TEST_FLAGS_$(1)) $$< \
+	    build/$(1)/libssh2.a build/$(1)/libbearssl.a -o $$@
+endef
+$(foreach f,native asan,$(eval $(call COMPILE_TESTS,$(f))))
+
+BACKEND_TESTS = test_backend test_backend_portable
+TEST_PROGRAMS = build/eice build/asan/eice \
+    $(foreach f,native asan,$(TEST_C:tests/%.c=build/tests/$(f)/%) \
+        $(BACKEND_TESTS:%=build/tests/$(f)/%)) \
+    $(EXAMPLES_C:examples/%.c=build/examples/asan/%) \
+    $(FUZZ_C:tests/fuzz/%.c=build/tests/asan/%)
+
+test-programs: $(TEST_PROGRAMS) ## build what `make test` runs
+
+# What did not build is reported by run.py as failed.
+test: packages-test ## build everything, run all tests (10 minutes; ONLY=WORD)
+	@echo "test: building eice, the tests, the examples"
+	-@$(MAKE) --no-print-directory -k -j$(JOBS) test-programs
+	@echo "test: running them"
+	@$(PYTHON) tests/run.py $(ONLY)
+
+build/fuzz/%: tests/fuzz/%.c $(TEST_H) build/tests/native/libs
+	@mkdir -p $(@D)
+	@echo "fuzz: $<"
+	@clang $(TEST_FLAGS) -O1 -g -fsanitize=fuzzer,address,undefined \
+	    -fno-sanitize-recover=all $< build/native/libssh2.a \
+	    build/native/libbearssl.a -o $@
+
+fuzz: $(FUZZ_C:tests/fuzz/%.c=build/fuzz/%) ## fuzz each parser for T=60 seconds
+	@$(PYTHON) tests/fuzz.py $(T)
+
+test-long: test ## all tests, then T=60 seconds of each fuzzer
+	@$(MAKE) --no-print-directory fuzz
+
+demo: packages-demo ## build, then show it all against an offline AWS
+	@echo "demo: building eice"
+	@$(MAKE) --no-print-directory build/eice
+	@$(PYTHON) tools/demo
 
 # --- housekeeping -----------------------------------------------------------
 
@@ -140,5 +239,5 @@ clean: ## remove what was compiled, keep the fetched sources
 distclean: ## remove build/
 	rm -rf build
 
-.PHONY: all help install deps deps-tls deps-ssh packages packages-test clean \
-    distclean FORCE
+.PHONY: all help install deps deps-tls deps-ssh packages packages-demo \
+    packages-test test test-programs test-long fuzz demo clean distclean FORCE

@@ -1505,6 +1505,12 @@ EICE_API ptrdiff_t eice_agent_serve(const uint8_t seed[32],
                                     const uint8_t public_key[32], eice_str in,
                                     eice_buf *out);
 
+/* Signs what RFC 4252 7 says with a user key: `algorithm` is the signature
+ * algorithm (ssh-ed25519, rsa-sha2-256, ...). Writes the raw signature.
+ * Returns its length, 0 for "ask me again at the next step", -1 to fail. */
+typedef ptrdiff_t (*eice_sign_fn)(void *user, eice_str algorithm,
+                                  eice_str data, uint8_t *sig, size_t cap);
+
 
 /* ======================================================================== *
  * 12 TLS                                                            >>tls  *
@@ -2194,12 +2200,6 @@ typedef enum eice_ssh_phase {
     EICE_SSH_CLOSED,
     EICE_SSH_FAILED   /* eice_ssh_error */
 } eice_ssh_phase;
-
-/* Signs what RFC 4252 7 says with a user key: `algorithm` is the signature
- * algorithm (ssh-ed25519, rsa-sha2-256, ...). Writes the raw signature.
- * Returns its length, 0 for "ask me again at the next step", -1 to fail. */
-typedef ptrdiff_t (*eice_sign_fn)(void *user, eice_str algorithm,
-                                  eice_str data, uint8_t *sig, size_t cap);
 
 typedef struct eice_ssh_opts {
     const eice_alloc *alloc;        /* NULL: malloc; outlives the session */
@@ -10801,6 +10801,7 @@ EICEI_PRIVATE void eicei_tunnel_await(eice_tunnel *t)
     eice_wipe(&t->priv.u, sizeof t->priv.u);
     eice_http_init(&t->priv.u.answer.http, t->priv.u.answer.line,
                    sizeof t->priv.u.answer.line);
+    t->priv.u.answer.http.stage = EICE_STAGE_UPGRADE;
     t->phase = EICE_TUNNEL_WAIT;
 }
 
@@ -11152,8 +11153,7 @@ EICEI_PRIVATE void eicei_tunnel_bad_http(eice_tunnel *t)
 {
     const eice_error *const e = &t->priv.u.answer.http.error;
 
-    eicei_tunnel_error(t, e->code, "the answer of %s is malformed: %s",
-                       t->priv.endpoint, e->text);
+    eicei_tunnel_error(t, e->code, "%s: %s", t->priv.endpoint, e->text);
     eicei_tunnel_stop(t, 0);
 }
 
@@ -11321,8 +11321,8 @@ EICEI_PRIVATE void eicei_tunnel_on_frame(eice_tunnel *t, eice_ws_event event,
         eicei_tunnel_on_close(t, payload);
         break;
     case EICE_WS_ERROR:
-        eicei_tunnel_error(t, w->error.code, "%s broke the protocol: %s",
-                           t->priv.endpoint, w->error.text);
+        eicei_tunnel_error(t, w->error.code, "%s: %s", t->priv.endpoint,
+                           w->error.text);
         eicei_tunnel_stop(t, w->close_code);
         break;
     default:
@@ -16516,6 +16516,13 @@ EICEI_PRIVATE void eicei_link_route(eice_conn *c, eicei_link *l)
                                 eice_str_c(l->host), l->port, &l->proxy,
                                 &l->error);
     l->proxied_plain = l->proxied && !l->tls;
+    if (l->proxied && l->proxy.tls) {
+        eice_fail(&l->error, EICE_E_PROXY, EICE_STAGE_PROXY,
+                  "proxy %S: TLS to a proxy is not supported",
+                  &l->proxy.host);
+        eicei_copy_c(l->error.remedy, sizeof l->error.remedy,
+                     "name the proxy with http://");
+    }
     if (l->proxied) {
         eice_copy_text(l->dial_host, sizeof l->dial_host, l->proxy.host);
         l->dial_port = l->proxy.port;

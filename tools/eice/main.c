@@ -4,6 +4,7 @@
 
 #include "versions.h"
 
+#include <fcntl.h>
 #include <signal.h>
 
 static const cli_command commands[] = {
@@ -99,6 +100,18 @@ static void defaults(cli *c)
     }
 }
 
+/* A closed stdin, stdout or stderr would give its number to a socket. */
+static void hold_standard_descriptors(void)
+{
+    int fd;
+
+    for (fd = 0; fd <= 2; fd++) {
+        if (fcntl(fd, F_GETFD) < 0) {
+            (void)open("/dev/null", O_RDWR); /* the lowest free: this one */
+        }
+    }
+}
+
 int main(int argc, char **argv)
 {
     const cli_command *command;
@@ -106,6 +119,7 @@ int main(int argc, char **argv)
     int at;
     cli c;
 
+    hold_standard_descriptors();
     signal(SIGPIPE, SIG_IGN);
     defaults(&c);
     at = cli_parse_global(&c, argc, argv, &status);
