@@ -26,9 +26,9 @@ DEPS_FOR ?= musl native asan
 
 CC_musl ?= musl-gcc
 AR_musl ?= gcc-ar
-CFLAGS_musl ?= -Os -flto -ffunction-sections -fdata-sections \
+CFLAGS_musl ?= -Os -flto=auto -ffunction-sections -fdata-sections \
     -fno-asynchronous-unwind-tables -fno-unwind-tables -fno-pic -fno-pie
-LDFLAGS_musl ?= -Os -flto -static -no-pie -s \
+LDFLAGS_musl ?= -Os -flto=auto -static -no-pie -s \
     -Wl,--gc-sections,--build-id=none,-z,noseparate-code
 
 CC_native ?= gcc
@@ -106,7 +106,7 @@ FORCE:
 # Not touched when the tree stays: then nothing is compiled again.
 build/deps/src/bearssl.version build/deps/src/libssh2.version: \
     build/deps/versions.h
-	@:
+	@test -f $@ || tools/deps/fetch
 
 # Compiles sources ($(3), found under build/deps/src/$(2)) into one archive.
 # The objects live in a directory of this process: two makes at once do no
@@ -143,6 +143,28 @@ build/%/libssh2.a: build/deps/src/libssh2.version \
 	$(call ARCHIVE,$*,libssh2,$(LIBSSH2_FIND),$(LIBSSH2_FLAGS))
 
 # --- tests ------------------------------------------------------------------
+
+# The backend's tests: the primitives against OpenSSL's libcrypto, with and
+# without the processor's AES (these see libssh2's private headers), and a
+# client that tests/backend_sshd.py runs against a real sshd.
+BACKEND_TEST = -DLIBSSH2_WARN_SIGN_CONVERSION \
+    $(patsubst -I$(LIBSSH2)/%,-isystem $(LIBSSH2)/%, \
+    $(filter-out -include $(BACKEND)/libssh2_bearssl.h,$(LIBSSH2_FLAGS)))
+
+define BACKEND_TESTS
+build/$(1)/test_backend build/$(1)/test_backend_portable: \
+    tests/test_backend.c tests/test.h tests/unhex.h eice.h \
+    build/$(1)/libssh2.a build/$(1)/libbearssl.a
+	$$(CC_$(1)) $$(WARNINGS) $$(CFLAGS_$(1)) $$(BACKEND_TEST) -I. \
+	    $$(if $$(findstring portable,$$@),-DBACKEND_PORTABLE) $$< \
+	    $$(filter %.a,$$^) $$(LDFLAGS_$(1)) -lcrypto -o $$@
+
+build/$(1)/ssh_kex: tests/ssh_kex.c tests/unhex.h eice.h \
+    build/$(1)/libssh2.a build/$(1)/libbearssl.a
+	$$(CC_$(1)) $$(WARNINGS) $$(CFLAGS_$(1)) $$(INCLUDES) $$< \
+	    $$(filter %.a,$$^) $$(LDFLAGS_$(1)) -o $$@
+endef
+$(foreach f,$(FLAVOURS),$(eval $(call BACKEND_TESTS,$(f))))
 # Every C file in tests/ is compiled twice, plain and with sanitizers;
 # tests/run.py knows what to run.  EICE_VECTORS names the directory of the big
 # sets of test vectors; without it the tests that need them are skipped.

@@ -66,8 +66,7 @@
  *             c = eice_conn_new(&o, eice_posix_now(), &e);
  *         }
  *         if (c != NULL && eice_posix_add(x, c) == EICE_OK) {
- *             eice_posix_relay(x, c, 0, 1, 0);
- *             e = *eice_conn_error(c);
+ *             eice_posix_relay(x, c, 0, 1, 0, &e);
  *         }
  *         if (e.code != EICE_OK) {
  *             fprintf(stderr, "eice: %s (%s)\n", e.text,
@@ -1018,8 +1017,8 @@ typedef struct eice_dns_config {
     bool tcp;            /* TCP from the start (option use-vc) */
 } eice_dns_config;
 
-/* Reads a resolv.conf: nameserver, search, domain (the later of the two
- * counts) and the options ndots:, timeout:, attempts:, rotate, use-vc and
+/* Reads a resolv.conf: nameserver (also [address]:port, as the BSDs have it),
+ * search, domain (the later of the two counts) and the options ndots:, timeout:, attempts:, rotate, use-vc and
  * no-aaaa, with the limits of the GNU resolver (15, 30 s, 5). All else is
  * ignored, and so are servers with a zone (fe80::1%eth0): an eice_ip has
  * none. The empty text gives the defaults, which is right for a machine
@@ -2408,7 +2407,9 @@ typedef struct eice_conn_opts {
     const char *known_hosts;   /* NULL is ~/.local/state/eice/known_hosts */
     const char *user_agent;    /* NULL is "eice/VERSION" */
     uint32_t connect_timeout_ms; /* 0 is 15000: one TCP, proxy or TLS step */
-    uint32_t answer_timeout_ms;  /* 0 is 30000: one answer of an API */
+    uint32_t answer_timeout_ms;  /* one answer of AWS, of the instance or of
+                                    its sshd; 0 is 30000 for an API and the
+                                    defaults of >>tunnel and >>ssh there */
     uint32_t keepalive_ms;       /* SSH; 0 is 15000, UINT32_MAX never */
     uint32_t key_life_ms;        /* 0 is 60000: how long a pushed key is
                                     valid; it is pushed again in time */
@@ -2500,8 +2501,8 @@ EICE_API bool eice_posix_random(void *out, size_t len);
 EICE_API eice_err eice_posix_read_file(const char *path, size_t max,
                                        eice_blob *out, bool *absent,
                                        eice_error *e);
-/* Adds a line to a file: directories made (0700), a lock taken, a new file
- * written beside it (0600) and renamed over it. */
+/* Adds a line to a file unless it is there already: directories made (0700),
+ * a lock taken, a new file written beside it (0600) and renamed over it. */
 EICE_API eice_err eice_posix_store_line(const char *path, eice_str line,
                                         eice_error *e);
 /* "~/x" with HOME, or the user's home directory; false without room. */
@@ -2556,9 +2557,11 @@ EICE_API eice_err eice_posix_wait(eice_posix *x, eice_conn *c);
 /* Carries stdin-like `in` and stdout-like `out` through an open tunnel until
  * it ends; blocks. The descriptors' flags are left as they are: they may be
  * shared with other processes. After the end of `in` it goes on receiving;
- * `idle_ms` without a byte then ends it (0: no limit). */
+ * `idle_ms` without a byte then ends it (0: no limit). `e` gets the error of
+ * the connection, or that of writing to `out` (but a reader that has gone is
+ * none); it may be NULL. */
 EICE_API eice_err eice_posix_relay(eice_posix *x, eice_conn *c, int in,
-                                   int out, uint32_t idle_ms);
+                                   int out, uint32_t idle_ms, eice_error *e);
 
 #endif /* EICE_HAS_AWS */
 
@@ -3828,6 +3831,15 @@ EICEI_PRIVATE bool eicei_base_retryable(eice_err code)
     return false;
 }
 
+/* Texts of others, quoted at the end of ours, often close with a period. */
+EICEI_PRIVATE eice_str eicei_base_no_period(eice_str s)
+{
+    const bool one = s.len > 1 && s.ptr[s.len - 1] == '.'
+                     && s.ptr[s.len - 2] != '.';
+
+    return eice_str_make(s.ptr, one ? s.len - 1 : s.len);
+}
+
 EICE_API eice_err eice_fail(eice_error *e, eice_err code, eice_stage stage,
                             const char *format, ...)
 {
@@ -3845,7 +3857,8 @@ EICE_API eice_err eice_fail(eice_error *e, eice_err code, eice_stage stage,
     va_start(args, format);
     eice_putv(&b, format, args);
     va_end(args);
-    eice_copy_text(e->text, sizeof e->text, eice_buf_str(&b));
+    eice_copy_text(e->text, sizeof e->text,
+                   eicei_base_no_period(eice_buf_str(&b)));
     e->code = code;
     e->stage = stage;
     e->retryable = eicei_base_retryable(code);
@@ -6619,12 +6632,25 @@ EICEI_PRIVATE eice_str eicei_dns_word(eice_str *line)
     return word;
 }
 
+/* An address, or "[address]:port" as the BSDs have it. */
 EICEI_PRIVATE void eicei_dns_conf_server(eice_dns_config *c, eice_str line)
 {
+    eice_str word = eicei_dns_word(&line);
+    uint64_t port = 0;
     eice_ip ip;
 
-    if (c->server_count < EICE_DNS_SERVERS
-        && eice_ip_parse(eicei_dns_word(&line), &ip)) {
+    if (eice_str_starts(word, "[")) {
+        eice_str rest = eice_str_make(word.ptr + 1, word.len - 1);
+
+        word = eice_str_cut(&rest, ']');
+        if (!eice_str_starts(rest, ":")
+            || !eice_str_u64(eice_str_make(rest.ptr + 1, rest.len - 1), 65535,
+                             &port)) {
+            return;
+        }
+    }
+    if (c->server_count < EICE_DNS_SERVERS && eice_ip_parse(word, &ip)) {
+        c->port[c->server_count] = (uint16_t)port;
         c->server[c->server_count++] = ip;
     }
 }
@@ -8145,8 +8171,7 @@ EICEI_PRIVATE bool eicei_http_field(eice_http *h, eice_str *value)
 /* A head whose stream belongs to another protocol afterwards. */
 EICEI_PRIVATE bool eicei_http_is_tunnel(const eice_http *h)
 {
-    return h->status == 101
-        || (h->connect && h->status >= 200 && h->status <= 299);
+    return h->status == 101 || (h->connect && h->status / 100 == 2);
 }
 
 /* RFC 9112 6.3 */
@@ -8398,13 +8423,15 @@ EICE_API eice_http_event eice_http_next(eice_http *h, eice_str *in,
     eice_http_event event;
     unsigned before;
 
-    h->name = eice_str_make(NULL, 0);
-    *text = eice_str_make(NULL, 0);
     do {
+        *text = eice_str_make(NULL, 0);
         before = h->priv.state;
         event = eicei_http_states[before].step(h, in, text);
     } while (event == EICE_HTTP_MORE
              && (in->len > 0 || h->priv.state != before));
+    if (event != EICE_HTTP_HEADER) {
+        h->name = eice_str_make(NULL, 0);
+    }
     return event;
 }
 
@@ -8711,10 +8738,10 @@ EICEI_PRIVATE const char *eicei_ws_check_second(const eice_ws *w, uint8_t byte)
     return NULL;
 }
 
-/* Bytes of the whole head, as far as it is known. */
+/* Bytes of the whole head, as its first two say. */
 EICEI_PRIVATE size_t eicei_ws_head_need(const eice_ws *w)
 {
-    if (w->priv.head_len < 2 || w->priv.head[1] < 126) {
+    if (w->priv.head[1] < 126) {
         return 2;
     }
     return w->priv.head[1] == 126 ? 4 : 10;
@@ -8755,7 +8782,6 @@ EICEI_PRIVATE void eicei_ws_begin(eice_ws *w)
     if (w->priv.op != EICE_WS_CONTINUATION) {
         w->text = w->priv.op == EICE_WS_TEXT;
         w->priv.in_message = true;
-        w->priv.utf8_more = 0;
     }
     w->priv.state = EICEI_WS_DATA;
 }
@@ -9355,11 +9381,12 @@ EICE_API void eice_known_hosts_types(eice_str text, eice_str host,
 
 EICEI_PRIVATE bool eicei_key_host_plain(eice_str host)
 {
+    const eice_str marks = eice_str_c(",*?!|@#");
     size_t i;
 
     for (i = 0; i < host.len; i++) {
         if (host.ptr[i] <= ' ' || host.ptr[i] >= 127
-            || strchr(",*?!|@#", host.ptr[i]) != NULL) {
+            || eice_str_find(marks, host.ptr[i]) < marks.len) {
             return false;
         }
     }
@@ -11042,7 +11069,7 @@ EICEI_PRIVATE void eicei_tunnel_read_reason(eice_tunnel *t, eice_buf *text)
         eice_put_safe(text, body);
     } else if (!(r.json ? eice_json_unescape(r.text, text)
                         : eice_xml_unescape(r.text, text))) {
-        text->len = 0;
+        eice_buf_init(text, text->ptr, text->cap);
         eice_put_safe(text, r.text);
     }
     /* "com.amazon.coral#AccessDeniedException" */
@@ -11117,11 +11144,11 @@ EICEI_PRIVATE void eicei_tunnel_remedy(eice_tunnel *t)
 EICEI_PRIVATE void eicei_tunnel_refused(eice_tunnel *t)
 {
     const unsigned status = t->priv.u.answer.http.status;
-    char memory[256];
     eice_str said;
     eice_buf text;
 
-    eice_buf_init(&text, memory, sizeof memory);
+    /* The parser is through with its line buffer. */
+    eice_buf_init(&text, t->priv.u.answer.line, sizeof t->error.text);
     eicei_tunnel_read_reason(t, &text);
     said = eice_buf_str(&text);
     eicei_tunnel_error(
@@ -11437,7 +11464,8 @@ EICEI_PRIVATE bool eicei_tunnel_step_closing(eice_tunnel *t)
     unsigned state = eice_tls_state(&t->tls);
 
     if ((state & EICE_DONE) == 0
-        && ((state & EICE_OPEN) == 0 || eicei_tunnel_send_control(t))) {
+        && (t->priv.eof || (state & EICE_OPEN) == 0
+            || eicei_tunnel_send_control(t))) {
         eice_tls_close(&t->tls);
         state = eice_tls_state(&t->tls);
     }
@@ -12659,6 +12687,13 @@ EICEI_PRIVATE eicei_cred_verdict eicei_cred_accept(eice_cred *c,
     if (what != NULL) {
         eice_fail(&c->error, EICE_E_CREDENTIALS, EICE_STAGE_CREDENTIALS,
                   "%s: %s", from, what);
+        if (eice_str_starts(k->access_key_id, "ASIA")) {
+            eice_copy_text(c->error.remedy, sizeof c->error.remedy,
+                           eice_str_c("set all three: access key id, secret "
+                                      "access key and session token "
+                                      "(AWS_SESSION_TOKEN, or "
+                                      "aws_session_token of the profile)"));
+        }
         return EICEI_CRED_BROKEN;
     }
     c->keys = *k;
@@ -13342,23 +13377,6 @@ EICEI_PRIVATE eice_err eicei_aws_body(const eice_aws_request *r,
     return EICE_OK;
 }
 
-/* RFC 7617 2, for a request a proxy passes on in plain HTTP. The two halves
- * of `user` are percent-decoded, as the URL has them. */
-EICEI_PRIVATE void eicei_aws_put_proxy_user(eice_buf *b, eice_str user)
-{
-    char plain[EICE_HTTP_MAX_USER];
-    const ptrdiff_t n = eice_uri_decode(user, plain, sizeof plain);
-
-    if (n < 0) {
-        b->overflow = true;
-        return;
-    }
-    eice_put_c(b, "Proxy-Authorization: Basic ");
-    eice_put_base64(b, plain, (size_t)n, true);
-    eice_put_c(b, "\r\n");
-    eice_wipe(plain, sizeof plain);
-}
-
 EICEI_PRIVATE void eicei_aws_put_target(eice_buf *b, const eice_aws_request *r)
 {
     const eice_place *const p = r->place;
@@ -13370,8 +13388,8 @@ EICEI_PRIVATE void eicei_aws_put_target(eice_buf *b, const eice_aws_request *r)
     }
     eice_put(b, p->path);
     eice_put_c(b, " HTTP/1.1\r\n");
-    if (r->proxied_plain && r->proxy_user.len > 0) {
-        eicei_aws_put_proxy_user(b, r->proxy_user);
+    if (r->proxied_plain) {
+        eice_put_proxy_user(b, r->proxy_user);
     }
 }
 
@@ -13682,6 +13700,10 @@ typedef struct eicei_aws_walk {
 
 EICEI_PRIVATE eice_err eicei_aws_malformed(eicei_aws_walk *w, const char *why)
 {
+    if (w->error != NULL && w->error->code == EICE_OK) {
+        eice_copy_text(w->error->remedy, sizeof w->error->remedy,
+                       eice_str_c("try again; check proxies on the way"));
+    }
     return eice_fail(w->error, EICE_E_AWS, eicei_aws_ops[w->op].stage,
                      "the answer to %s is malformed: %s", eice_op_name(w->op),
                      why);
@@ -14480,7 +14502,9 @@ EICEI_PRIVATE void eicei_aws_describe(const eice_aws_reply *r,
                                       const eicei_aws_op *op,
                                       const eicei_aws_fault *f, eice_error *e)
 {
-    const eice_str message = eicei_aws_no_period(eice_str_c(f->message));
+    eice_str rest = eice_str_c(f->message);
+    const eice_str message
+        = eicei_aws_no_period(eice_str_cut(&rest, '\n'));
 
     if (f->code[0] == 0) {
         eicei_aws_no_code(r, op, e);
@@ -14639,6 +14663,9 @@ struct eice_ssh {
     size_t in_len;
     eice_blob out;
     size_t out_at;
+    bool starved;         /* libssh2 got no memory: its state is unknown */
+    bool no_signature;    /* the caller's key did not sign */
+    bool asked;           /* by the caller, since the last step */
     bool ended;           /* no byte will come */
     bool dead;            /* being freed: the callbacks refuse everything */
     eice_err why;
@@ -14677,6 +14704,7 @@ EICEI_PRIVATE void *eicei_ssh_alloc(size_t n, void **abstract)
     }
     b = (eicei_block *)eice_resize(&s->alloc, NULL, sizeof *b + n);
     if (b == NULL) {
+        s->starved = true;
         return NULL;
     }
     b->size = n;
@@ -14730,7 +14758,11 @@ EICEI_PRIVATE ssize_t eicei_ssh_send(libssh2_socket_t fd, const void *data,
 
     (void)fd;
     (void)flags;
-    if (s->dead || !eice_blob_add(&s->out, data, len, EICEI_SSH_OUT)) {
+    if (s->dead) {
+        return -EPIPE;
+    }
+    if (!eice_blob_add(&s->out, data, len, EICEI_SSH_OUT)) {
+        s->starved = true;
         return -EPIPE;
     }
     return (ssize_t)len;
@@ -14821,6 +14853,7 @@ EICEI_PRIVATE int eicei_ssh_sign(LIBSSH2_SESSION *session, unsigned char **sig,
         return LIBSSH2_ERROR_EAGAIN;
     }
     if (n < 0) {
+        s->no_signature = true;
         return -1;
     }
     *sig = (unsigned char *)eicei_ssh_alloc((size_t)n, abstract);
@@ -14947,6 +14980,19 @@ EICEI_PRIVATE void eicei_ssh_lost(eice_ssh *s)
     eicei_ssh_stop(s);
 }
 
+/* Without memory libssh2 may have dropped anything: the session is over, and
+ * whatever else went wrong after it is no cause. */
+EICEI_PRIVATE void eicei_ssh_out_of_memory(eice_ssh *s)
+{
+    memset(&s->error, 0, sizeof s->error);
+    eice_fail(&s->error, EICE_E_MEMORY,
+              s->phase <= EICE_SSH_HOSTKEY ? EICE_STAGE_KEX
+              : s->phase == EICE_SSH_READY ? EICE_STAGE_SESSION
+                                           : EICE_STAGE_AUTH,
+              "no memory for SSH");
+    eicei_ssh_stop(s);
+}
+
 /* ---- life -------------------------------------------------------------- */
 
 /* libssh2 counts its initialisations in a plain global; the first session of
@@ -15062,7 +15108,7 @@ eice_ssh *eice_ssh_new(const eice_ssh_opts *o, uint64_t now_ms, eice_error *e)
                      + (o->banner_timeout_ms != 0 ? o->banner_timeout_ms
                                                   : 20000u);
     if (!eicei_ssh_init_once() || !eicei_ssh_setup(s)) {
-        eice_fail(e, EICE_E_SSH, EICE_STAGE_KEX,
+        eice_fail(e, s->starved ? EICE_E_MEMORY : EICE_E_SSH, EICE_STAGE_KEX,
                   "libssh2 cannot make a session");
         eice_ssh_free(s);
         return NULL;
@@ -15281,7 +15327,8 @@ EICEI_PRIVATE bool eicei_ssh_greet(eice_ssh *s)
 {
     const int rc = libssh2_session_handshake(s->session, EICEI_SSH_NO_SOCKET);
 
-    if (!s->banner_known && eice_ssh_banner(s).len > 0) {
+    /* libssh2 also keeps the lines before it there */
+    if (!s->banner_known && eice_str_starts(eice_ssh_banner(s), "SSH-")) {
         s->banner_known = true;
         s->deadline_ms = s->now_ms
                          + (s->o.kex_timeout_ms != 0 ? s->o.kex_timeout_ms
@@ -15367,6 +15414,15 @@ EICEI_PRIVATE bool eicei_ssh_login(eice_ssh *s)
         s->phase = EICE_SSH_READY;
         s->deadline_ms = UINT64_MAX;
         s->heard_ms = s->now_ms;
+        return true;
+    }
+    if (s->no_signature) {
+        eice_fail(&s->error, EICE_E_SSH, EICE_STAGE_AUTH,
+                  "the key of login %s did not sign", s->login.user);
+        eice_copy_text(s->error.remedy, sizeof s->error.remedy,
+                       eice_str_c("check the agent, or what else holds the "
+                                  "private key"));
+        eicei_ssh_stop(s);
         return true;
     }
     if (rc == LIBSSH2_ERROR_AUTHENTICATION_FAILED
@@ -15466,6 +15522,7 @@ int eice_channel_open(eice_ssh *s, const eice_channel_opts *o)
         }
         k->state = EICEI_CHAN_QUEUED;
         k->deadline = UINT64_MAX;
+        s->asked = true;
         return (int)i;
     }
     return EICE_E_LIMIT;
@@ -15804,6 +15861,7 @@ EICEI_PRIVATE bool eicei_ssh_ready(eice_ssh *s)
 void eice_ssh_close(eice_ssh *s)
 {
     s->closing = true;
+    s->asked = true;
 }
 
 EICEI_PRIVATE bool eicei_ssh_bye(eice_ssh *s)
@@ -15822,6 +15880,7 @@ bool eice_ssh_step(eice_ssh *s, uint64_t now_ms)
     bool moved = false;
 
     s->now_ms = now_ms;
+    s->asked = false;
     if (eicei_ssh_over(s) || s->out.len - s->out_at > EICEI_SSH_ENTER) {
         return false;
     }
@@ -15834,6 +15893,10 @@ bool eice_ssh_step(eice_ssh *s, uint64_t now_ms)
         moved = eicei_ssh_login(s);
     } else if (s->phase == EICE_SSH_READY) {
         moved = eicei_ssh_ready(s);
+    }
+    if (s->starved) {
+        eicei_ssh_out_of_memory(s);
+        return true;
     }
     if (!moved && !eicei_ssh_over(s)) {
         if (s->ended) {
@@ -15853,6 +15916,9 @@ uint64_t eice_ssh_deadline(const eice_ssh *s)
 
     if (eicei_ssh_over(s)) {
         return UINT64_MAX;
+    }
+    if (s->starved || s->asked) {
+        return s->now_ms; /* there is work for the next step */
     }
     for (i = 0; i < EICE_MAX_CHANNELS; i++) {
         if (s->chan[i].state != EICEI_CHAN_FREE && s->chan[i].deadline < t) {
@@ -15915,6 +15981,7 @@ size_t eice_channel_read(eice_ssh *s, int channel, int stream, void *out,
     n = libssh2_channel_read_ex(k->ch,
                                 stream == 1 ? SSH_EXTENDED_DATA_STDERR : 0,
                                 (char *)out, cap);
+    s->asked = s->asked || n > 0; /* the window may be opened again */
     return n > 0 ? (size_t)n : 0;
 }
 
@@ -15932,6 +15999,7 @@ size_t eice_channel_write(eice_ssh *s, int channel, const void *data,
     }
     memcpy(k->buffer + k->len, data, len);
     k->len += len;
+    s->asked = s->asked || len > 0;
     return len;
 }
 
@@ -15939,8 +16007,9 @@ void eice_channel_eof(eice_ssh *s, int channel)
 {
     eicei_chan *k = eicei_chan_get(s, channel);
 
-    if (k != NULL) {
+    if (k != NULL && !k->eof_wanted) {
         k->eof_wanted = true;
+        s->asked = true;
     }
 }
 
@@ -15954,6 +16023,7 @@ void eice_channel_resize(eice_ssh *s, int channel, const eice_pty *size)
         k->size.width_px = size->width_px;
         k->size.height_px = size->height_px;
         k->resize_wanted = true;
+        s->asked = true;
     }
 }
 
@@ -15963,6 +16033,7 @@ void eice_channel_signal(eice_ssh *s, int channel, const char *name)
 
     if (k != NULL) {
         eice_copy_text(k->signal, sizeof k->signal, eice_str_c(name));
+        s->asked = true;
     }
 }
 
@@ -15977,8 +16048,9 @@ void eice_channel_close(eice_ssh *s, int channel)
 {
     eicei_chan *k = eicei_chan_get(s, channel);
 
-    if (k != NULL) {
+    if (k != NULL && !k->close_wanted) {
         k->close_wanted = true;
+        s->asked = true;
     }
 }
 
@@ -16010,6 +16082,7 @@ void eice_channel_close(eice_ssh *s, int channel)
 #define EICEI_DIALS 4
 #define EICEI_STAGGER_MS 250u /* RFC 8305 5: Connection Attempt Delay */
 #define EICEI_PAGES 1000u
+#define EICEI_ENDPOINTS 1024u /* kept of DescribeInstanceConnectEndpoints */
 #define EICEI_CLOSE_MS 1000u
 #define EICEI_SYSTEM_STORE (4u * 1024u * 1024u)
 
@@ -16193,6 +16266,7 @@ struct eice_conn {
     uint8_t key_blob[EICE_MAX_KEY_BLOB];
     size_t key_blob_len;
     char key_line[4097];
+    char known_line[4097];    /* of a new host key, while it is stored */
     bool key_ready;
     uint64_t pushed_ms;
     bool pushed;
@@ -16430,6 +16504,16 @@ EICEI_PRIVATE void eicei_conn_fail(eice_conn *c, const eice_error *e)
     eicei_conn_over(c);
 }
 
+EICEI_PRIVATE void eicei_conn_starved(eice_conn *c, eice_stage stage,
+                                      const char *what)
+{
+    eice_error e;
+
+    memset(&e, 0, sizeof e);
+    eice_fail(&e, EICE_E_MEMORY, stage, "no memory for %s", what);
+    eicei_conn_fail(c, &e);
+}
+
 /* ---- links ------------------------------------------------------------- */
 
 EICEI_PRIVATE void eicei_link_fail(eice_conn *c, eicei_link *l)
@@ -16596,7 +16680,7 @@ EICEI_PRIVATE bool eicei_link_dial(eice_conn *c, eicei_link *l)
         }
         a = eicei_ask_new(c, EICE_NEED_DIAL, EICEI_OWN_DIAL, (int)i);
         if (a == NULL) {
-            return false;
+            break;
         }
         s->state = EICEI_SLOT_DIALING;
         s->link = (int)(l - c->links);
@@ -16612,12 +16696,30 @@ EICEI_PRIVATE bool eicei_link_dial(eice_conn *c, eicei_link *l)
         c->moved = true;
         return true;
     }
+    l->stagger = c->now.ms + EICEI_STAGGER_MS; /* all slots are in use */
     return false;
+}
+
+/* For messages: whom it is for, and whom it dials where that is another. */
+EICEI_PRIVATE void eicei_link_name(const eicei_link *l, char *out, size_t cap)
+{
+    eice_buf b;
+
+    eice_buf_init(&b, out, cap);
+    if (l->proxied) {
+        eice_putf(&b, "proxy %s", l->dial_host);
+    } else if (strcmp(l->host, l->dial_host) != 0) {
+        eice_putf(&b, "%s at %s", l->host, l->dial_host);
+    } else {
+        eice_put_c(&b, l->host);
+    }
+    (void)eice_buf_c(&b);
 }
 
 EICEI_PRIVATE void eicei_link_resolved(eice_conn *c, eicei_link *l,
                                        const eice_answer *a)
 {
+    char name[sizeof l->error.text];
     eice_attempt *t;
 
     if (a->code != EICE_OK || a->addresses == NULL
@@ -16627,8 +16729,8 @@ EICEI_PRIVATE void eicei_link_resolved(eice_conn *c, eicei_link *l,
 
         t = eicei_conn_trail(c, EICE_STAGE_RESOLVE, code, l->began, NULL);
         eicei_attempt_says(t, "%s", l->dial_host);
-        eice_fail(&l->error, code, EICE_STAGE_RESOLVE, "%s%s: %s",
-                  l->proxied ? "proxy " : "", l->dial_host,
+        eicei_link_name(l, name, sizeof name);
+        eice_fail(&l->error, code, EICE_STAGE_RESOLVE, "%s: %s", name,
                   eice_err_text(code));
         eicei_link_fail(c, l);
         return;
@@ -16708,6 +16810,7 @@ EICEI_PRIVATE void eicei_link_dialed(eice_conn *c, int slot,
 {
     eicei_slot *s = &c->slots[slot];
     eicei_link *l = &c->links[s->link];
+    char name[sizeof l->error.text];
     char ip[EICE_IP_TEXT];
     eice_attempt *t;
     size_t i;
@@ -16741,9 +16844,9 @@ EICEI_PRIVATE void eicei_link_dialed(eice_conn *c, int slot,
     if (!eicei_link_dial(c, l) && l->dialing == 0) {
         l->error.detail_kind = EICE_DETAIL_ERRNO;
         l->error.detail = a->sys_errno;
+        eicei_link_name(l, name, sizeof name);
         eice_fail(&l->error, a->code, EICE_STAGE_CONNECT,
-                  "%s%s (%s port %d): %s", l->proxied ? "proxy " : "",
-                  l->dial_host, ip, (int)l->dial_port,
+                  "%s (%s port %d): %s", name, ip, (int)l->dial_port,
                   eice_err_text(a->code));
         eicei_link_fail(c, l);
     }
@@ -16762,8 +16865,10 @@ EICEI_PRIVATE void eicei_link_late(eice_conn *c, eicei_link *l)
         {EICEI_LINK_PROXY, EICE_E_PROXY, EICE_STAGE_PROXY},
         {EICEI_LINK_TLS, EICE_E_TLS_TIMEOUT, EICE_STAGE_TLS},
     };
+    char name[sizeof l->error.text];
     size_t i;
 
+    eicei_link_name(l, name, sizeof name);
     for (i = 0; i < EICEI_LEN(table); i++) {
         if (table[i].state == l->state) {
             eice_attempt *t = eicei_conn_trail(c, table[i].stage,
@@ -16772,8 +16877,7 @@ EICEI_PRIVATE void eicei_link_late(eice_conn *c, eicei_link *l)
             eicei_attempt_says(t, "%s port %d", l->dial_host,
                                (int)l->dial_port);
             eice_fail(&l->error, table[i].code, table[i].stage,
-                      "%s%s port %d: no answer in %u s",
-                      l->proxied ? "proxy " : "", l->dial_host,
+                      "%s port %d: no answer in %u s", name,
                       (int)l->dial_port,
                       (unsigned)((c->now.ms - l->began) / 1000));
         }
@@ -16937,13 +17041,9 @@ EICEI_PRIVATE bool eicei_trust_make(eice_conn *c, eice_trust *t, size_t pem)
 {
     const size_t size = EICE_TRUST_BYTES(pem);
     void *memory = eice_resize(&c->alloc, NULL, size);
-    eice_error e;
 
     if (memory == NULL) {
-        memset(&e, 0, sizeof e);
-        eice_fail(&e, EICE_E_MEMORY, EICE_STAGE_TLS,
-                  "no memory for trust anchors");
-        eicei_conn_fail(c, &e);
+        eicei_conn_starved(c, EICE_STAGE_TLS, "trust anchors");
         return false;
     }
     eice_trust_init(t, memory, size);
@@ -16957,6 +17057,10 @@ EICEI_PRIVATE void eicei_trust_bundle(eice_conn *c, const eice_answer *a)
     eice_error e;
 
     memset(&e, 0, sizeof e);
+    if (a->code == EICE_E_MEMORY) {
+        eicei_conn_starved(c, EICE_STAGE_TLS, path);
+        return;
+    }
     if (a->code != EICE_OK || a->absent) {
         eice_fail(&e, EICE_E_CONFIG, EICE_STAGE_TLS,
                   "CA bundle %s: %s", path,
@@ -16989,6 +17093,10 @@ EICEI_PRIVATE void eicei_trust_store(eice_conn *c, const eice_answer *a)
 {
     const bool usable = a->code == EICE_OK && !a->absent;
 
+    if (a->code == EICE_E_MEMORY) {
+        eicei_conn_starved(c, EICE_STAGE_TLS, "the system's certificates");
+        return;
+    }
     if (!usable && ++c->store_index < EICEI_LEN(eicei_stores)) {
         c->trust_state = EICEI_TRUST_LOADING;
         return; /* the plan asks for the next one */
@@ -17278,6 +17386,32 @@ EICEI_PRIVATE void eicei_call_link_step(eice_conn *c, eice_op op)
 
 EICEI_PRIVATE void eicei_call_result(eice_conn *c, eice_op op);
 
+/* What an answer alone does not tell: whose keys are meant, and that with a
+ * right clock it is they that have expired (EC2 says RequestExpired of an old
+ * session token, too). */
+EICEI_PRIVATE void eicei_call_explain(eice_conn *c, eicei_call *k)
+{
+    const eice_keys *keys = &c->cred.keys;
+    const int64_t off = k->reply->server_unix_s - c->now.unix_s
+                        - c->clock_offset;
+    eice_error *e = &k->error;
+    char text[sizeof e->text];
+    eice_buf b;
+
+    if (e->code == EICE_E_AWS_CLOCK && keys->session_token.len > 0
+        && off >= -300 && off <= 300) {
+        e->code = EICE_E_CREDENTIALS_EXPIRED;
+        e->remedy[0] = 0;
+    }
+    if (e->code != EICE_E_AWS_AUTH && e->code != EICE_E_CREDENTIALS_EXPIRED) {
+        return;
+    }
+    eice_buf_init(&b, text, sizeof text);
+    eice_putf(&b, "access key %S (%s): %s", &keys->access_key_id,
+              c->cred.provider, e->text);
+    eicei_copy_c(e->text, sizeof e->text, eice_buf_c(&b));
+}
+
 /* The answer is complete. */
 EICEI_PRIVATE void eicei_call_judge(eice_conn *c, eice_op op)
 {
@@ -17291,6 +17425,7 @@ EICEI_PRIVATE void eicei_call_judge(eice_conn *c, eice_op op)
                        eice_op_name(op),
                        k->error.aws_code[0] != 0 ? ": " : "",
                        k->error.aws_code);
+    eicei_call_explain(c, k);
     eicei_clock_learn(c, k->reply->server_unix_s);
     eicei_call_release(c, k, k->reply->keep_alive);
     switch (v) {
@@ -17574,7 +17709,16 @@ EICEI_PRIVATE bool eicei_endpoint_seen(void *user, const eice_endpoint *e)
 {
     eice_conn *c = (eice_conn *)user;
 
-    return eice_blob_add(&c->endpoints, e, sizeof *e, 1024 * sizeof *e);
+    if (eice_blob_add(&c->endpoints, e, sizeof *e,
+                      EICEI_ENDPOINTS * sizeof *e)) {
+        return true;
+    }
+    eice_fail(&c->calls[EICE_OP_DESCRIBE_ENDPOINTS].error,
+              c->endpoints.len < EICEI_ENDPOINTS * sizeof *e ? EICE_E_MEMORY
+                                                             : EICE_E_LIMIT,
+              EICE_STAGE_API, "no room for more than %u endpoints",
+              (unsigned)(c->endpoints.len / sizeof *e));
+    return false;
 }
 
 /* How well an endpoint suits the instance; 0: not at all. */
@@ -17858,6 +18002,8 @@ EICEI_PRIVATE void eicei_tunnel_begin(eice_conn *c, eicei_link *l)
     o.unix_s = c->now.unix_s + c->clock_offset;
     o.now_ms = c->now.ms;
     o.tls_timeout_ms = c->o.connect_timeout_ms;
+    o.upgrade_timeout_ms = c->o.answer_timeout_ms;
+    o.target_timeout_ms = c->o.answer_timeout_ms;
     eicei_link_stage(c, l, EICEI_LINK_READY);
     l->deadline = UINT64_MAX;
     c->tunnel_began = c->now.ms;
@@ -17879,7 +18025,11 @@ EICEI_PRIVATE void eicei_tunnel_dial(eice_conn *c)
 EICEI_PRIVATE void eicei_tunnel_log(eice_conn *c)
 {
     eice_tunnel *t = c->tunnel;
-    const bool open = t->phase >= EICE_TUNNEL_OPEN;
+    /* it may have been opened and ended since the last look */
+    const bool open = t->phase == EICE_TUNNEL_OPEN
+                      || (t->phase > EICE_TUNNEL_OPEN
+                          && (t->error.code == EICE_OK
+                              || t->error.stage == EICE_STAGE_TUNNEL));
     eice_attempt *a;
 
     if (open && !c->tunnel_logged) {
@@ -18028,6 +18178,10 @@ EICEI_PRIVATE void eicei_ssh_begin(eice_conn *c)
                            eicei_type_known, c);
     o.alloc = &c->alloc;
     o.host_key_types = c->types[0] != 0 ? c->types : NULL;
+    o.banner_timeout_ms = c->o.answer_timeout_ms;
+    o.kex_timeout_ms = c->o.answer_timeout_ms;
+    o.auth_timeout_ms = c->o.answer_timeout_ms;
+    o.channel_timeout_ms = c->o.answer_timeout_ms;
     if (c->o.keepalive_ms != UINT32_MAX) {
         o.keepalive_ms = eicei_or32(c->o.keepalive_ms, 15000);
     }
@@ -18134,8 +18288,7 @@ EICEI_PRIVATE void eicei_hostkey_unknown(eice_conn *c)
         a->need.text = blob;
         return;
     }
-    /* the key's line is written where the pushed key's was */
-    eice_buf_init(&line, c->key_line, sizeof c->key_line);
+    eice_buf_init(&line, c->known_line, sizeof c->known_line);
     eice_known_hosts_line(&line, eice_str_c(c->host_name), blob.ptr,
                           blob.len);
     a->need.name = eice_str_c(eicei_known_path(c));
@@ -18535,7 +18688,7 @@ uint64_t eice_conn_deadline(const eice_conn *c)
             t = eicei_min64(t, c->links[i].stagger);
         }
     }
-    for (i = 0; i < EICE_OP_COUNT; i++) {
+    for (i = 0; i < EICE_OP_COUNT && c->state == EICEI_CONN_RUN; i++) {
         if (c->calls[i].state == EICEI_CALL_WAIT) {
             t = eicei_min64(t, c->calls[i].wake);
         } else if (c->calls[i].state == EICEI_CALL_TALK) {
@@ -18607,6 +18760,11 @@ EICEI_PRIVATE void eicei_known_answer(eice_conn *c, const eice_answer *a)
         && (a->absent
             || eice_blob_add(&c->known, a->data.ptr, a->data.len,
                              EICEI_SYSTEM_STORE))) {
+        return;
+    }
+    if (a->code == EICE_E_MEMORY
+        || (a->code == EICE_OK && a->data.len < EICEI_SYSTEM_STORE)) {
+        eicei_conn_starved(c, EICE_STAGE_HOSTKEY, "the known_hosts file");
         return;
     }
     memset(&e, 0, sizeof e);
@@ -18772,7 +18930,7 @@ void eice_conn_net_out_ack(eice_conn *c, int slot, size_t n)
 {
     eicei_link *l = eicei_slot_link(c, slot);
 
-    if (l == NULL) {
+    if (l == NULL || n == 0) {
         return;
     }
     c->moved = true;
@@ -18813,7 +18971,7 @@ void eice_conn_net_in_ack(eice_conn *c, int slot, size_t n)
 {
     eicei_link *l = eicei_slot_link(c, slot);
 
-    if (l == NULL) {
+    if (l == NULL || n == 0) {
         return;
     }
     c->moved = true;
@@ -19065,7 +19223,7 @@ size_t eice_conn_app_in(eice_conn *c, uint8_t **p)
 
 void eice_conn_app_in_ack(eice_conn *c, size_t n)
 {
-    if (eicei_conn_stream(c)) {
+    if (n > 0 && eicei_conn_stream(c)) {
         eice_tunnel_app_in_ack(c->tunnel, n);
         c->moved = true;
     }
@@ -19079,7 +19237,7 @@ size_t eice_conn_app_out(eice_conn *c, const uint8_t **p)
 
 void eice_conn_app_out_ack(eice_conn *c, size_t n)
 {
-    if (eicei_conn_stream(c)) {
+    if (n > 0 && eicei_conn_stream(c)) {
         eice_tunnel_app_out_ack(c->tunnel, n);
         c->moved = true;
     }
@@ -19247,7 +19405,11 @@ EICEI_PRIVATE eice_err eicei_file_slurp(int fd, const char *path, size_t max,
         uint8_t *p = eice_blob_room(out, 4096, max + 4096);
         ssize_t n;
 
-        if (p == NULL || out->len > max) {
+        if (p == NULL && out->len <= max) {
+            return eice_fail(e, EICE_E_MEMORY, EICE_STAGE_LOCAL,
+                             "no memory for %s", path);
+        }
+        if (out->len > max) {
             return eice_fail(e, EICE_E_LIMIT, EICE_STAGE_LOCAL,
                              "%s is larger than %l bytes", path,
                              (uint64_t)max);
@@ -19324,6 +19486,16 @@ EICEI_PRIVATE bool eicei_write_all(int fd, const void *data, size_t len)
     return true;
 }
 
+EICEI_PRIVATE bool eicei_has_line(eice_str text, eice_str line)
+{
+    while (text.len > 0) {
+        if (eice_str_eq(eice_str_cut(&text, '\n'), line)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* The file's text with one line more, beside it and then over it: a reader
  * sees the old file or the new one. */
 EICEI_PRIVATE eice_err eicei_file_replace(const char *path, eice_str line,
@@ -19342,6 +19514,10 @@ EICEI_PRIVATE eice_err eicei_file_replace(const char *path, eice_str line,
     if (code != EICE_OK) {
         eice_blob_free(&text);
         return code;
+    }
+    if (eicei_has_line(eice_str_make(text.ptr, text.len), line)) {
+        eice_blob_free(&text); /* another process was first */
+        return EICE_OK;
     }
     eice_buf_init(&b, temp, sizeof temp);
     eice_putf(&b, "%s.%d", path, (int)getpid());
@@ -19404,7 +19580,8 @@ eice_err eice_posix_store_line(const char *path, eice_str line, eice_error *e)
 
 #if EICE_HAS_AWS
 
-#define EICEI_LOOKUPS 8
+#define EICEI_LOOKUPS 8         /* at a time */
+#define EICEI_WAITING 96        /* names of 16 connections */
 #define EICEI_QUERIES 8
 #define EICEI_PEERS 16
 #define EICEI_ROUNDS 4          /* reads of one socket in one turn */
@@ -19433,6 +19610,13 @@ typedef struct eicei_lookup {
     eicei_query query[EICEI_QUERIES];
 } eicei_lookup;
 
+/* A name that waits for a look-up to become free. */
+typedef struct eicei_waiting {
+    eice_conn *conn;
+    uint32_t need;
+    eice_str name;
+} eicei_waiting;
+
 typedef struct eicei_socket {
     int fd; /* -1: none */
     bool connecting;
@@ -19459,6 +19643,8 @@ struct eice_posix {
     bool dns_ready;
     eicei_peer peers[EICEI_PEERS];
     eicei_lookup lookups[EICEI_LOOKUPS];
+    eicei_waiting waiting[EICEI_WAITING];
+    size_t waiting_count;
     eicei_watch watches[EICE_POSIX_WATCHES];
 };
 
@@ -19864,21 +20050,24 @@ EICEI_PRIVATE const char *eicei_or(const char *path, const char *otherwise)
     return path != NULL ? path : otherwise;
 }
 
-EICEI_PRIVATE void eicei_dns_ready(eice_posix *x)
+/* A configuration that cannot be read is an empty one; false without memory. */
+EICEI_PRIVATE bool eicei_dns_ready(eice_posix *x)
 {
     eice_blob text;
+    eice_err code;
     bool absent;
 
     if (x->dns_ready) {
-        return;
+        return true;
     }
     memset(&text, 0, sizeof text);
     text.alloc = &x->alloc;
-    (void)eice_posix_read_file(eicei_or(x->o.resolv_conf, "/etc/resolv.conf"),
-                               65536, &text, &absent, NULL);
+    code = eice_posix_read_file(eicei_or(x->o.resolv_conf, "/etc/resolv.conf"),
+                                65536, &text, &absent, NULL);
     eice_dns_config_parse(&x->dns, eice_str_make(text.ptr, text.len));
     eice_blob_free(&text);
-    x->dns_ready = true;
+    x->dns_ready = code != EICE_E_MEMORY;
+    return x->dns_ready;
 }
 
 /* Keeps the addresses of one family, when only one is wanted. */
@@ -19895,20 +20084,26 @@ EICEI_PRIVATE void eicei_family_only(eice_addresses *a, int family)
     a->count = kept;
 }
 
-EICEI_PRIVATE bool eicei_hosts(eice_posix *x, eice_str name,
-                               eice_addresses *out)
+/* EICE_OK, EICE_E_NAME_NOT_FOUND when the file does not tell, or
+ * EICE_E_MEMORY. */
+EICEI_PRIVATE eice_err eicei_hosts(eice_posix *x, eice_str name,
+                                   eice_addresses *out)
 {
     eice_blob text;
+    eice_err code;
     bool absent;
-    bool found;
 
     memset(&text, 0, sizeof text);
     text.alloc = &x->alloc;
-    (void)eice_posix_read_file(eicei_or(x->o.hosts, "/etc/hosts"), 4u << 20,
-                               &text, &absent, NULL);
-    found = eice_dns_hosts(eice_str_make(text.ptr, text.len), name, out);
+    code = eice_posix_read_file(eicei_or(x->o.hosts, "/etc/hosts"), 4u << 20,
+                                &text, &absent, NULL);
+    if (code != EICE_E_MEMORY) {
+        code = eice_dns_hosts(eice_str_make(text.ptr, text.len), name, out)
+                   ? EICE_OK
+                   : EICE_E_NAME_NOT_FOUND;
+    }
     eice_blob_free(&text);
-    return found;
+    return code;
 }
 
 EICEI_PRIVATE eice_err eicei_getaddrinfo(eice_str name, eice_addresses *out)
@@ -19963,37 +20158,54 @@ EICEI_PRIVATE void eicei_resolved(eice_posix *x, eice_conn *c, uint32_t id,
     eice_conn_answer(c, id, &a);
 }
 
+/* What waits begins, first come first served, while look-ups are free. */
+EICEI_PRIVATE void eicei_lookups_begin(eice_posix *x, uint64_t now_ms)
+{
+    size_t i;
+
+    for (i = 0; i < EICEI_LOOKUPS && x->waiting_count > 0; i++) {
+        eicei_lookup *l = &x->lookups[i];
+
+        if (l->used) {
+            continue;
+        }
+        l->used = true;
+        l->conn = x->waiting[0].conn;
+        l->need = x->waiting[0].need;
+        /* its error, too, shows in the next step */
+        (void)eice_dns_init(&l->dns, &x->dns, x->waiting[0].name, &x->random,
+                            now_ms);
+        x->waiting_count--;
+        memmove(&x->waiting[0], &x->waiting[1],
+                x->waiting_count * sizeof x->waiting[0]);
+    }
+}
+
 EICEI_PRIVATE void eicei_resolve(eice_posix *x, eice_conn *c,
                                  const eice_need *need, uint64_t now_ms)
 {
     eice_addresses found;
-    size_t i;
+    eicei_waiting *w;
+    eice_err code;
 
     found.count = 0;
-    if (eicei_hosts(x, need->name, &found)) {
-        eicei_resolved(x, c, need->id, EICE_OK, &found);
-        return;
-    }
-    if (x->o.getaddrinfo) {
-        const eice_err code = eicei_getaddrinfo(need->name, &found);
-
-        eicei_resolved(x, c, need->id, code, &found);
-        return;
-    }
-    eicei_dns_ready(x);
-    for (i = 0; i < EICEI_LOOKUPS; i++) {
-        eicei_lookup *l = &x->lookups[i];
-
-        if (!l->used) {
-            l->used = true;
-            l->conn = c;
-            l->need = need->id;
-            (void)eice_dns_init(&l->dns, &x->dns, need->name, &x->random,
-                                now_ms);
-            return; /* its error, too, shows in the next step */
+    code = eicei_hosts(x, need->name, &found);
+    if (code == EICE_E_NAME_NOT_FOUND && x->o.getaddrinfo) {
+        code = eicei_getaddrinfo(need->name, &found);
+    } else if (code == EICE_E_NAME_NOT_FOUND) {
+        code = !eicei_dns_ready(x)                   ? EICE_E_MEMORY
+               : x->waiting_count == EICEI_WAITING ? EICE_E_LIMIT
+                                                     : EICE_OK;
+        if (code == EICE_OK) {
+            w = &x->waiting[x->waiting_count++];
+            w->conn = c;
+            w->need = need->id;
+            w->name = need->name; /* lives as long as the need */
+            eicei_lookups_begin(x, now_ms);
+            return;
         }
     }
-    eicei_resolved(x, c, need->id, EICE_E_LIMIT, &found);
+    eicei_resolved(x, c, need->id, code, &found);
 }
 
 /* ---- needs ------------------------------------------------------------- */
@@ -20153,6 +20365,7 @@ eice_err eice_posix_add(eice_posix *x, eice_conn *c)
 
 void eice_posix_remove(eice_posix *x, eice_conn *c)
 {
+    size_t kept = 0;
     size_t i;
     size_t k;
 
@@ -20161,6 +20374,12 @@ void eice_posix_remove(eice_posix *x, eice_conn *c)
             eicei_lookup_close(x, &x->lookups[i]);
         }
     }
+    for (i = 0; i < x->waiting_count; i++) {
+        if (x->waiting[i].conn != c) {
+            x->waiting[kept++] = x->waiting[i];
+        }
+    }
+    x->waiting_count = kept;
     for (i = 0; i < EICEI_PEERS; i++) {
         eicei_peer *p = &x->peers[i];
 
@@ -20406,6 +20625,7 @@ void eice_posix_process(eice_posix *x, const struct pollfd *fds, size_t count)
                 answered = true;
             }
         }
+        eicei_lookups_begin(x, now_ms);
     } while (answered);
 }
 
@@ -20564,8 +20784,9 @@ EICEI_PRIVATE void eicei_relay_turn(eicei_relay *r, eice_posix *x,
 }
 
 eice_err eice_posix_relay(eice_posix *x, eice_conn *c, int in, int out,
-                          uint32_t idle_ms)
+                          uint32_t idle_ms, eice_error *e)
 {
+    const eice_error *why;
     eicei_relay r;
 
     memset(&r, 0, sizeof r);
@@ -20573,13 +20794,15 @@ eice_err eice_posix_relay(eice_posix *x, eice_conn *c, int in, int out,
     r.out = out;
     r.in_open = true;
     r.out_open = true;
-    if (eice_posix_wait(x, c) != EICE_OK) {
-        return eice_conn_error(c)->code;
-    }
+    (void)eice_posix_wait(x, c);
     while ((eice_conn_state(c) & EICE_DONE) == 0) {
         eicei_relay_turn(&r, x, c, idle_ms);
     }
-    return r.error.code != EICE_OK ? r.error.code : eice_conn_error(c)->code;
+    why = r.error.code != EICE_OK ? &r.error : eice_conn_error(c);
+    if (e != NULL && e->code == EICE_OK) {
+        *e = *why;
+    }
+    return why->code;
 }
 
 #endif /* EICE_HAS_AWS */

@@ -39,6 +39,13 @@ static void print_help(FILE *out)
           "or DNS name\n\noptions, before or after the command:\n",
           out);
     cli_print_options(out, NULL);
+    fputs("\nenvironment, besides that of the AWS CLI:\n"
+          "  EICE_CONNECT_TO   rules of --connect-to, blanks between them\n"
+          "  EICE_RESOLV_CONF  instead of /etc/resolv.conf\n"
+          "  EICE_HOSTS        instead of /etc/hosts\n"
+          "  EICE_TIME         the clock is not earlier than this (seconds "
+          "since 1970)\n",
+          out);
     fputs("\n`eice COMMAND --help` says more. Settings and credentials are "
           "those of the AWS CLI.\n",
           out);

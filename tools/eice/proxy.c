@@ -217,10 +217,16 @@ static int carry(cli *c, agent *a)
         (void)eice_posix_watch(r.x, a->fd, POLLIN, agent_ready, a);
     }
     if (cli_run_wait(&r)) {
-        const eice_err code = eice_posix_relay(r.x, r.conn, STDIN_FILENO,
-                                               STDOUT_FILENO, c->idle_ms);
+        eice_error e;
 
-        status = cli_run_good(&r) && code == EICE_OK ? CLI_OK : CLI_FAILED;
+        memset(&e, 0, sizeof e);
+        (void)eice_posix_relay(r.x, r.conn, STDIN_FILENO, STDOUT_FILENO,
+                               c->idle_ms, &e);
+        if (cli_run_good(&r) && e.code == EICE_OK) {
+            status = CLI_OK;
+        } else if (e.code == EICE_E_LOCAL_IO) {
+            cli_report(c, &e);
+        }
     }
     cli_run_close(&r);
     return status;

@@ -81,12 +81,16 @@ static void signals_ready(void *user, int fd, int revents)
 
 bool cli_run_open(cli_run *r, cli *c)
 {
+    eice_posix_opts o;
     eice_error e;
 
     memset(r, 0, sizeof *r);
     memset(&e, 0, sizeof e);
+    memset(&o, 0, sizeof o);
+    o.resolv_conf = getenv("EICE_RESOLV_CONF");
+    o.hosts = getenv("EICE_HOSTS");
     r->c = c;
-    r->x = eice_posix_new(NULL, &e);
+    r->x = eice_posix_new(&o, &e);
     if (r->x != NULL) {
         r->conn = eice_conn_new(&c->conn, eice_posix_now(), &e);
     }

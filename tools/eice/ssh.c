@@ -381,6 +381,8 @@ static int converse(session *s)
     if (s->pty && isatty(STDIN_FILENO) == 1) {
         cli_term_raw(STDIN_FILENO);
     }
+    feed_channel(s); /* -n: there is an end to be told before any event */
+    eice_posix_process(s->r->x, NULL, 0);
     while (!finished(s)) {
         turn(s);
     }

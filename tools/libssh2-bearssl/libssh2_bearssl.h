@@ -330,8 +330,10 @@ void _libssh2_bearssl_free(LIBSSH2_SESSION *session, void *ptr, size_t len);
 int _libssh2_bearssl_unsupported(LIBSSH2_SESSION *session);
 
 #define _LIBSSH2_BEARSSL_NO _libssh2_bearssl_unsupported(session)
-#define _libssh2_rsa_new_private(...) _LIBSSH2_BEARSSL_NO
-#define _libssh2_rsa_new_private_frommemory(...) _LIBSSH2_BEARSSL_NO
+#define _libssh2_rsa_new_private(rsa, ...) \
+    (*(rsa) = NULL, _LIBSSH2_BEARSSL_NO)
+#define _libssh2_rsa_new_private_frommemory(rsa, ...) \
+    (*(rsa) = NULL, _LIBSSH2_BEARSSL_NO)
 #define _libssh2_rsa_sha1_sign(...) _LIBSSH2_BEARSSL_NO
 #define _libssh2_rsa_sha1_verify(...) _LIBSSH2_BEARSSL_NO
 #define _libssh2_rsa_sha2_sign(...) _LIBSSH2_BEARSSL_NO

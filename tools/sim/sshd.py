@@ -186,20 +186,17 @@ class Sshd:
         return os.path.join(self.dir, f"host_{kind}")
 
     def new_host_keys(self):
-        """All three, made at the same time; RSA takes longest."""
-        jobs = []
+        """All three. The first RSA key is the same for all instances: making one takes long."""
+        first = not os.path.exists(self.key_path("rsa"))
         for kind in KEY_TYPES:
             for path in (self.key_path(kind), self.key_path(kind) + ".pub"):
                 if os.path.exists(path):
                     os.unlink(path)
-            bits = ["-b", "2048"] if kind == "rsa" else []
-            jobs.append(subprocess.Popen(
-                [self.owner.keygen, "-q", "-t", kind, *bits, "-N", "", "-C",
-                 "root@" + self.instance["id"], "-f", self.key_path(kind)],
-                stdin=subprocess.DEVNULL))
-        if any([job.wait() for job in jobs]):
-            raise SetupError("ssh-keygen could not make the host keys")
-        for kind in KEY_TYPES:
+            if kind == "rsa" and first:
+                for suffix in ("", ".pub"):
+                    shutil.copy(self.owner.rsa_key() + suffix, self.key_path(kind) + suffix)
+            else:
+                self.owner.make_key(kind, self.key_path(kind))
             os.chown(self.key_path(kind), self.owner.uid, self.owner.uid)
             os.chown(self.key_path(kind) + ".pub", self.owner.uid, self.owner.uid)
 
@@ -298,6 +295,20 @@ class Sshds:
         done = subprocess.run([self.sshd, "-V"], capture_output=True, check=False)
         match = re.search(rb"OpenSSH_(\d+)\.(\d+)", done.stderr + done.stdout)
         return tuple(map(int, match.groups())) if match else (0, 0)
+
+    def make_key(self, kind, path):
+        bits = ["-b", "2048"] if kind == "rsa" else []
+        done = subprocess.run([self.keygen, "-q", "-t", kind, *bits, "-N", "", "-C", "host",
+                               "-f", path], stdin=subprocess.DEVNULL, check=False)
+        if done.returncode:
+            raise SetupError("ssh-keygen could not make a host key")
+
+    def rsa_key(self):
+        path = os.path.join(self.dir, "host_rsa")
+        with self.lock:
+            if not os.path.exists(path + ".pub"):
+                self.make_key("rsa", path)
+        return path
 
     @property
     def key_socket(self):
