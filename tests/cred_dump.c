@@ -1,0 +1,93 @@
+/* Resolves the configuration of the process it runs in and prints it, one
+ * NAME=VALUE a line: the other side of cred_botocore.py.
+ *
+ * usage: cred_dump [PROFILE]
+ */
+#define EICE_IMPLEMENTATION
+#include "eice.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#define FILE_MAX (1024 * 1024)
+
+static char file_text[FILE_MAX + 1];
+
+/* The path with the home directory for "~/". */
+static void full_path(char *out, size_t cap, eice_str name)
+{
+    const char *home = getenv("HOME");
+    const bool tilde = eice_str_starts(name, "~/");
+
+    snprintf(out, cap, "%s%.*s", tilde && home != NULL ? home : "",
+             (int)(name.len - tilde), name.ptr + tilde);
+}
+
+static void answer_file(const eice_need *n, eice_answer *a)
+{
+    char path[1024];
+    FILE *f;
+
+    full_path(path, sizeof path, n->name);
+    f = fopen(path, "rb");
+    if (f == NULL) {
+        a->absent = errno == ENOENT;
+        a->code = a->absent ? EICE_OK : EICE_E_LOCAL_IO;
+        a->sys_errno = errno;
+        return;
+    }
+    a->data.ptr = file_text;
+    a->data.len = fread(file_text, 1, sizeof file_text, f);
+    fclose(f);
+}
+
+static void answer(eice_cred *c, const eice_need *n)
+{
+    char name[128];
+    const char *value;
+    eice_answer a;
+
+    memset(&a, 0, sizeof a);
+    if (n->kind == EICE_NEED_FILE) {
+        answer_file(n, &a);
+    } else {
+        snprintf(name, sizeof name, "%.*s", (int)n->name.len, n->name.ptr);
+        value = getenv(name);
+        a.absent = value == NULL;
+        a.data = eice_str_c(value);
+    }
+    eice_cred_answer(c, n->id, &a);
+}
+
+static void print(const char *name, eice_str value)
+{
+    printf("%s=%.*s\n", name, (int)value.len, value.len > 0 ? value.ptr : "");
+}
+
+int main(int argc, char **argv)
+{
+    eice_cred_opts o;
+    eice_cred c;
+    eice_need n;
+
+    memset(&o, 0, sizeof o);
+    o.profile = argc > 1 ? argv[1] : NULL;
+    o.region_optional = true;
+    eice_cred_init(&c, &o);
+    while (eice_cred_need(&c, &n)) {
+        answer(&c, &n);
+    }
+    print("error", eice_str_c(eice_err_name(c.error.code)));
+    print("text", eice_str_c(c.error.text));
+    print("key", c.keys.access_key_id);
+    print("secret", c.keys.secret_access_key);
+    print("token", c.keys.session_token);
+    print("region", eice_str_c(c.settings.region));
+    print("ec2", eice_str_c(c.settings.endpoint_url[EICE_SERVICE_EC2]));
+    print("ec2-instance-connect",
+          eice_str_c(c.settings.endpoint_url[EICE_SERVICE_EIC]));
+    print("sts", eice_str_c(c.settings.endpoint_url[EICE_SERVICE_STS]));
+    print("provider", eice_str_c(c.provider));
+    eice_cred_wipe(&c);
+    return 0;
+}
