@@ -56,7 +56,7 @@ CLI_C = $(wildcard tools/eice/*.c)
 CLI_H = $(wildcard tools/eice/*.h) eice.h build/deps/versions.h
 
 build/eice: build/musl/eice
-	cp $< $@
+	cp $< $@.new && mv $@.new $@
 
 define PROGRAM
 build/$(1)/obj/%.o: tools/eice/%.c $$(CLI_H) Makefile
@@ -144,27 +144,6 @@ build/%/libssh2.a: build/deps/src/libssh2.version \
 
 # --- tests ------------------------------------------------------------------
 
-# The backend's tests: the primitives against OpenSSL's libcrypto, with and
-# without the processor's AES (these see libssh2's private headers), and a
-# client that tests/backend_sshd.py runs against a real sshd.
-BACKEND_TEST = -DLIBSSH2_WARN_SIGN_CONVERSION \
-    $(patsubst -I$(LIBSSH2)/%,-isystem $(LIBSSH2)/%, \
-    $(filter-out -include $(BACKEND)/libssh2_bearssl.h,$(LIBSSH2_FLAGS)))
-
-define BACKEND_TESTS
-build/$(1)/test_backend build/$(1)/test_backend_portable: \
-    tests/test_backend.c tests/test.h tests/unhex.h eice.h \
-    build/$(1)/libssh2.a build/$(1)/libbearssl.a
-	$$(CC_$(1)) $$(WARNINGS) $$(CFLAGS_$(1)) $$(BACKEND_TEST) -I. \
-	    $$(if $$(findstring portable,$$@),-DBACKEND_PORTABLE) $$< \
-	    $$(filter %.a,$$^) $$(LDFLAGS_$(1)) -lcrypto -o $$@
-
-build/$(1)/ssh_kex: tests/ssh_kex.c tests/unhex.h eice.h \
-    build/$(1)/libssh2.a build/$(1)/libbearssl.a
-	$$(CC_$(1)) $$(WARNINGS) $$(CFLAGS_$(1)) $$(INCLUDES) $$< \
-	    $$(filter %.a,$$^) $$(LDFLAGS_$(1)) -o $$@
-endef
-$(foreach f,$(FLAVOURS),$(eval $(call BACKEND_TESTS,$(f))))
 # Every C file in tests/ is compiled twice, plain and with sanitizers;
 # tests/run.py knows what to run.  EICE_VECTORS names the directory of the big
 # sets of test vectors; without it the tests that need them are skipped.
@@ -184,7 +163,12 @@ TEST_C = $(filter-out tests/test_backend.c,$(wildcard tests/*.c))
 FUZZ_C = $(wildcard tests/fuzz/fuzz_*.c)
 EXAMPLES_C = $(wildcard examples/*.c)
 
-# The backend's test needs OpenSSL, and the flags libssh2 is compiled with.
+# The backend's test is compiled as libssh2's own files are, with and without
+# the processor's AES instructions, and linked with OpenSSL's libcrypto.
+BACKEND_TEST = -DLIBSSH2_WARN_SIGN_CONVERSION \
+    $(patsubst -I$(LIBSSH2)/%,-isystem $(LIBSSH2)/%, \
+    $(filter-out -include $(BACKEND)/libssh2_bearssl.h,$(LIBSSH2_FLAGS)))
+
 define COMPILE_TESTS
 build/tests/$(1)/libs: build/$(1)/libssh2.a build/$(1)/libbearssl.a
 	@mkdir -p $$(@D)
@@ -200,8 +184,8 @@ build/tests/$(1)/test_backend build/tests/$(1)/test_backend_portable: \
     tests/test_backend.c $$(wildcard tools/libssh2-bearssl/*.[ch]) \
     $$(TEST_H) build/tests/$(1)/libs
 	@echo "$(1): $$(@F)"
-	@$$(CC_$(1)) $$(LIBSSH2_FLAGS) $$(TEST_FLAGS_$(1)) -D_GNU_SOURCE \
-	    $$(if $$(findstring portable,$$@),-DBACKEND_PORTABLE) -I. -Itests \
+	@$$(CC_$(1)) $$(TEST_FLAGS) $$(TEST_FLAGS_$(1)) $$(BACKEND_TEST) \
+	    $$(if $$(findstring portable,$$@),-DBACKEND_PORTABLE) \
 	    $$< build/$(1)/libssh2.a build/$(1)/libbearssl.a -lcrypto -o $$@
 
 $$(FUZZ_C:tests/fuzz/%.c=build/tests/$(1)/%): build/tests/$(1)/%: \
@@ -220,7 +204,8 @@ endef
 $(foreach f,native asan,$(eval $(call COMPILE_TESTS,$(f))))
 
 BACKEND_TESTS = test_backend test_backend_portable
-TEST_PROGRAMS = build/eice build/asan/eice \
+TEST_PROGRAMS = build/eice build/asan/eice build/tsan/libssh2.a \
+    build/tsan/libbearssl.a \
     $(foreach f,native asan,$(TEST_C:tests/%.c=build/tests/$(f)/%) \
         $(BACKEND_TESTS:%=build/tests/$(f)/%)) \
     $(EXAMPLES_C:examples/%.c=build/examples/asan/%) \

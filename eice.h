@@ -2238,7 +2238,8 @@ EICE_API bool eice_ssh_step(eice_ssh *s, uint64_t now_ms);
 EICE_API uint64_t eice_ssh_deadline(const eice_ssh *s);
 
 /* From HOSTKEY on: the server's key blob, its version line (from its arrival
- * on), what was negotiated ("kex hostkey cipher mac"). */
+ * on), what was negotiated ("kex hostkey cipher mac"). Valid until the next
+ * step: a key exchange may replace them. */
 EICE_API eice_str eice_ssh_host_key(const eice_ssh *s);
 EICE_API eice_str eice_ssh_banner(const eice_ssh *s);
 EICE_API eice_str eice_ssh_methods(const eice_ssh *s);
@@ -3191,12 +3192,21 @@ EICE_API size_t eice_rope_read(const eice_piece *pieces, size_t count,
 
 EICE_API void eice_wipe(void *memory, size_t len)
 {
+#if defined(__GNUC__) || defined(__clang__)
+    /* Packets are wiped too, so this is worth a memset; the barrier says that
+     * somebody reads the zeros, so it cannot be left out. */
+    if (len > 0) {
+        memset(memory, 0, len);
+    }
+    __asm__ __volatile__("" : : "r"(memory) : "memory");
+#else
     volatile uint8_t *p = (volatile uint8_t *)memory;
 
     while (len > 0) {
         *p++ = 0;
         len--;
     }
+#endif
 }
 
 EICE_API bool eice_equal_ct(const void *a, const void *b, size_t len)
@@ -12069,7 +12079,7 @@ EICE_API bool eice_cred_need(eice_cred *c, eice_need *need)
         need->name = eice_str_c(eicei_cred_env_names[id]);
         need->max = EICEI_CRED_ENV_MAX;
     } else if (c->priv.state == EICEI_CRED_FILES
-               && id < EICEI_ENV_COUNT + EICEI_FILE_COUNT) {
+               && id < (unsigned)EICEI_ENV_COUNT + EICEI_FILE_COUNT) {
         need->kind = EICE_NEED_FILE;
         need->name = eice_str_c(c->priv.path[id - EICEI_ENV_COUNT]);
         need->max = EICEI_CRED_FILE_MAX;
@@ -12176,7 +12186,8 @@ EICEI_PRIVATE void eicei_cred_resolve(eice_cred *c);
 EICEI_PRIVATE void eicei_cred_advance(eice_cred *c)
 {
     const uint64_t variables = ((uint64_t)1 << EICEI_ENV_COUNT) - 1;
-    const uint64_t all = ((uint64_t)1 << (EICEI_ENV_COUNT + EICEI_FILE_COUNT))
+    const uint64_t all = ((uint64_t)1 << ((unsigned)EICEI_ENV_COUNT
+                                          + EICEI_FILE_COUNT))
                          - 1;
 
     if (c->error.code == EICE_OK && c->priv.answered == variables) {
@@ -14899,6 +14910,11 @@ EICEI_PRIVATE void eicei_ssh_no_banner(eice_ssh *s)
                   "the connection ended before the SSH version line");
         return;
     }
+    if (eice_str_starts(said, "SSH-")) {
+        eice_fail(&s->error, EICE_E_SSH_LOST, EICE_STAGE_BANNER,
+                  "the connection ended within the SSH version line");
+        return;
+    }
     line = eice_str_trim(eice_str_cut(&said, '\n'));
     eice_fail(&s->error, EICE_E_SSH_BANNER, EICE_STAGE_BANNER,
               "no SSH server there: it says \"%S\"", &line);
@@ -15015,14 +15031,22 @@ EICEI_PRIVATE bool eicei_ssh_init_once(void)
     return true;
 }
 
-/* Authenticated ciphers first, since only chacha20 and CBC are open to
- * Terrapin (CVE-2023-48795) against servers without strict key exchange; no
- * SHA-1 anywhere. Names this libssh2 does not have are dropped by it. */
+/* AES-GCM first, since only chacha20 and CBC are open to Terrapin
+ * (CVE-2023-48795) against servers without strict key exchange. chacha20 only
+ * where a packet that does not decrypt is fatal: stock libssh2 1.11.1 asks for
+ * more of it for ever. No SHA-1 anywhere. Names this libssh2 does not have are
+ * dropped by it. */
+#ifdef LIBSSH2_FATAL_DECRYPT
+#define EICEI_SSH_CHACHA ",chacha20-poly1305@openssh.com"
+#else
+#define EICEI_SSH_CHACHA ""
+#endif
+
 EICEI_PRIVATE bool eicei_ssh_prefer(eice_ssh *s)
 {
     static const char ciphers[]
         = "aes128-gcm@openssh.com,aes256-gcm@openssh.com,aes128-ctr,"
-          "aes192-ctr,aes256-ctr,chacha20-poly1305@openssh.com";
+          "aes192-ctr,aes256-ctr" EICEI_SSH_CHACHA;
     static const char macs[]
         = "hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com,"
           "hmac-sha2-256,hmac-sha2-512";
@@ -18406,12 +18430,16 @@ EICEI_PRIVATE void eicei_ssh_phase_new(eice_conn *c, eice_ssh_phase phase)
     }
 }
 
-/* The session failed: the tunnel's word on why comes first. */
+/* The session failed: the tunnel's word on why comes first, unless the
+ * instance said something that no SSH server says. */
 EICEI_PRIVATE void eicei_ssh_failed(eice_conn *c)
 {
+    const eice_error *said = eice_ssh_error(c->ssh);
     const eice_error *e = c->tunnel->error.code != EICE_OK
+                                  && !(said->code == EICE_E_SSH_BANNER
+                                       && c->tunnel->heard)
                               ? &c->tunnel->error
-                              : eice_ssh_error(c->ssh);
+                              : said;
 
     eicei_attempt_says(eicei_conn_trail(c, e->stage, e->code, c->ssh_began,
                                         NULL),
@@ -19322,6 +19350,7 @@ line, or define EICE_NO_POSIX"
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/types.h>
