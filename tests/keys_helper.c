@@ -1,0 +1,219 @@
+/* Keys, known_hosts and the agent as a program, for keys_openssh.py.
+ *
+ *   keys_helper key                      SHA256:... TYPE COMMENT
+ *   keys_helper check KNOWN_HOSTS HOST   VERDICT LINE
+ *   keys_helper types KNOWN_HOSTS HOST   TYPE ...
+ *   keys_helper line HOST                the line of a known_hosts file
+ *   keys_helper agent SOCKET SEED STEP   serves; the key's line comes first
+ *
+ * A line of a .pub file is read from stdin where there is a key; SEED is in
+ * hex; STEP is how many bytes the agent reads at a time. */
+#define EICE_IMPLEMENTATION
+#define EICE_NO_SSH
+#define EICE_NO_POSIX
+#define EICE_NO_AWS
+#include "eice.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+static uint8_t blob[EICE_MAX_KEY_BLOB];
+static size_t blob_len;
+static char text[4 * 1024 * 1024];
+
+static int die(const char *what)
+{
+    fprintf(stderr, "keys_helper: %s\n", what);
+    exit(2);
+}
+
+static eice_str read_all(FILE *f)
+{
+    if (f == NULL) {
+        die("cannot open the file");
+    }
+    return eice_str_make(text, fread(text, 1, sizeof text, f));
+}
+
+/* The key on stdin, and its comment. */
+static eice_str read_key(void)
+{
+    eice_str comment = eice_str_c("");
+    const ptrdiff_t n = eice_key_parse(read_all(stdin), blob, sizeof blob,
+                                       NULL, &comment);
+
+    if (n < 0) {
+        die("no key");
+    }
+    blob_len = (size_t)n;
+    return comment;
+}
+
+static int show_key(void)
+{
+    const eice_str comment = read_key();
+    const eice_str type = eice_key_type(blob, blob_len);
+    char print[EICE_FINGERPRINT];
+
+    eice_key_fingerprint(print, blob, blob_len);
+    printf("%s %.*s %.*s\n", print, (int)type.len, type.ptr, (int)comment.len,
+           comment.ptr);
+    return 0;
+}
+
+static int check(const char *path, const char *host)
+{
+    static const char *const names[] = {
+        "unknown", "other", "match", "changed", "revoked"
+    };
+    unsigned line;
+    eice_hostkey verdict;
+
+    (void)read_key();
+    verdict = eice_known_hosts_check(read_all(fopen(path, "rb")),
+                                     eice_str_c(host), blob, blob_len, &line);
+    printf("%s %u\n", names[verdict], line);
+    return 0;
+}
+
+static void show_type(void *user, eice_str name)
+{
+    (void)user;
+    printf("%.*s\n", (int)name.len, name.ptr);
+}
+
+static int types(const char *path, const char *host)
+{
+    eice_known_hosts_types(read_all(fopen(path, "rb")), eice_str_c(host),
+                           show_type, NULL);
+    return 0;
+}
+
+static int line(const char *host)
+{
+    eice_buf b;
+
+    (void)read_key();
+    eice_buf_init(&b, text, sizeof text);
+    eice_known_hosts_line(&b, eice_str_c(host), blob, blob_len);
+    printf("%.*s", (int)b.len, b.ptr);
+    return b.overflow;
+}
+
+/* ---- agent ------------------------------------------------------------- */
+
+static uint8_t seed[32];
+static uint8_t public_key[32];
+
+static bool send_all(int fd, eice_str s)
+{
+    while (s.len > 0) {
+        const ssize_t n = send(fd, s.ptr, s.len, MSG_NOSIGNAL);
+
+        if (n <= 0) {
+            return false;
+        }
+        s = eice_str_make(s.ptr + n, s.len - (size_t)n);
+    }
+    return true;
+}
+
+/* Answers what is complete and keeps the rest; false ends the connection. */
+static bool answer(int fd, char *in, size_t *have)
+{
+    for (;;) {
+        char memory[EICE_AGENT_ANSWER];
+        eice_buf out;
+        ptrdiff_t n;
+
+        eice_buf_init(&out, memory, sizeof memory);
+        n = eice_agent_serve(seed, public_key, eice_str_make(in, *have), &out);
+        if (n < 0 || !send_all(fd, eice_buf_str(&out))) {
+            return false;
+        }
+        if (n == 0) {
+            return true;
+        }
+        *have -= (size_t)n;
+        memmove(in, in + n, *have);
+    }
+}
+
+static void serve(int fd, size_t step)
+{
+    static char in[EICE_AGENT_MAX + 4];
+    size_t have = 0;
+
+    for (;;) {
+        const size_t room = sizeof in - have;
+        const ssize_t n = read(fd, in + have, step < room ? step : room);
+
+        if (n <= 0) {
+            return;
+        }
+        have += (size_t)n;
+        if (!answer(fd, in, &have)) {
+            return;
+        }
+    }
+}
+
+static int agent(const char *path, const char *seed_hex, const char *step)
+{
+    const int s = socket(AF_UNIX, SOCK_STREAM, 0);
+    struct sockaddr_un to;
+    eice_buf b;
+
+    memset(&to, 0, sizeof to);
+    to.sun_family = AF_UNIX;
+    if (strlen(path) >= sizeof to.sun_path
+        || eice_hex_decode(eice_str_c(seed_hex), seed, sizeof seed) != 32) {
+        die("bad arguments");
+    }
+    memcpy(to.sun_path, path, strlen(path));
+    if (s < 0 || bind(s, (struct sockaddr *)&to, sizeof to) != 0
+        || listen(s, 8) != 0) {
+        die("cannot listen");
+    }
+    eice_ed25519_public(public_key, seed);
+    eice_key_blob(blob, public_key);
+    eice_buf_init(&b, text, sizeof text);
+    eice_key_line(&b, blob, EICE_ED25519_BLOB, eice_str_c("eice"));
+    printf("%s\n", eice_buf_c(&b));
+    fflush(stdout);
+    for (;;) {
+        const int fd = accept(s, NULL, NULL);
+
+        if (fd < 0) {
+            return 1;
+        }
+        serve(fd, (size_t)atoi(step));
+        close(fd);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    const eice_str what = eice_str_c(argc > 1 ? argv[1] : "");
+
+    if (eice_str_is(what, "key") && argc == 2) {
+        return show_key();
+    }
+    if (eice_str_is(what, "check") && argc == 4) {
+        return check(argv[2], argv[3]);
+    }
+    if (eice_str_is(what, "types") && argc == 4) {
+        return types(argv[2], argv[3]);
+    }
+    if (eice_str_is(what, "line") && argc == 3) {
+        return line(argv[2]);
+    }
+    if (eice_str_is(what, "agent") && argc == 5) {
+        return agent(argv[2], argv[3], argv[4]);
+    }
+    return die("key | check FILE HOST | types FILE HOST | line HOST | "
+               "agent SOCKET SEED STEP");
+}

@@ -1,0 +1,641 @@
+/* OpenSSH's formats and the agent, as tables. keys_openssh.py compares with
+ * OpenSSH itself; the keys and hashed names here were made with ssh-keygen. */
+#define EICE_IMPLEMENTATION
+#define EICE_NO_SSH
+#define EICE_NO_POSIX
+#define EICE_NO_AWS
+#include "eice.h"
+#include "test.h"
+
+#define ED_B64 \
+    "AAAAC3NzaC1lZDI1NTE5AAAAIBJffB6ou9kP7MUA4qJ6tFxeyePb7yr2BhrqnPMZcxrD"
+#define ED2_B64 \
+    "AAAAC3NzaC1lZDI1NTE5AAAAIO0cf+nBQBOKwBef4LqqxsKQdcGuk7ZXJCSh767BHNr4"
+#define EC_B64 \
+    "AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBJ0gDmr+MGryV2vl" \
+    "RgGclPJ/eAwXtiRf33xBqL5PxLByRIZ/Y9iM913OkIstFZfa8JzU7UB3p1Soil2/sloU" \
+    "ImQ="
+#define RSA_B64 \
+    "AAAAB3NzaC1yc2EAAAADAQABAAAAgQDNZRvH4Heyt5ZMIMxpwsjAiPB6UDf8nO5EQhDt" \
+    "742FIrXm7MzzojrHtlXEN1WcvdcdSt7ncA3u3momx4KxazitMDAuN61G1/erEz7bTrun" \
+    "pmHlcebnhrkzbkC3lJ898JxR2w0G6AZV22tX6GkFHTXJ+lOA4bWrb86+XpowCb7waw=="
+#define ED "ssh-ed25519 " ED_B64
+#define ED2 "ssh-ed25519 " ED2_B64
+#define EC "ecdsa-sha2-nistp256 " EC_B64
+#define RSA "ssh-rsa " RSA_B64
+
+/* h.example and [h.example]:2222, hashed. */
+#define HASHED "|1|U5U0WmlrtBNTXQahhuXl0yENkWM=|Cul0tb1EXUt5Pxc52EHzpD6E7Kc="
+#define HASHED_PORT \
+    "|1|gGfZv6tq+VyWxa+OMmSnOzJ8ZFg=|kPvhYCUpLhCGI2VwM2PG84A+1Fs="
+
+typedef struct key {
+    uint8_t blob[EICE_MAX_KEY_BLOB];
+    size_t len;
+} key;
+
+static key key_of(const char *line)
+{
+    key k;
+    const ptrdiff_t n = eice_key_parse(eice_str_c(line), k.blob,
+                                       sizeof k.blob, NULL, NULL);
+
+    if (n < 0) {
+        abort();
+    }
+    k.len = (size_t)n;
+    return k;
+}
+
+/* ---- keys -------------------------------------------------------------- */
+
+static void test_fingerprint(void)
+{
+    static const char *const table[][2] = {
+        {ED, "SHA256:mJjb5hi9khd8TqXS8PJQVJHMqcUDW5OxK6xlK6a9XH8"},
+        {ED2, "SHA256:J+dGvz9RR52Aw7pswwuwGTQRLW0DB1XcQNcFu4jI0xI"},
+        {EC, "SHA256:bACpUpBzT+ZDoN5oXDXK8jtK39dYHPoCsUXuoTZy4HE"},
+        {RSA, "SHA256:g1qPxeW923tdv7WjbEqt/KNYmeunwzMzIRS11Ov+Y7M"}
+    };
+    size_t i;
+
+    for (i = 0; i < sizeof table / sizeof table[0]; i++) {
+        const key k = key_of(table[i][0]);
+        char text[EICE_FINGERPRINT];
+
+        eice_key_fingerprint(text, k.blob, k.len);
+        CHECK_TEXT(text, table[i][1]);
+    }
+}
+
+static void test_blob_and_line(void)
+{
+    const key k = key_of(ED);
+    const key rsa = key_of(RSA);
+    uint8_t blob[EICE_ED25519_BLOB];
+    char memory[400];
+    eice_buf b;
+
+    CHECK_INT(k.len, sizeof blob);
+    eice_key_blob(blob, k.blob + 19);
+    CHECK_BYTES(blob, k.blob, sizeof blob);
+    CHECK_STR(eice_key_type(blob, sizeof blob), "ssh-ed25519");
+
+    eice_buf_init(&b, memory, sizeof memory);
+    eice_key_line(&b, blob, sizeof blob, eice_str_c("a b"));
+    CHECK_STR(eice_buf_str(&b), ED " a b");
+    eice_buf_init(&b, memory, sizeof memory);
+    eice_key_line(&b, rsa.blob, rsa.len, eice_str_c(""));
+    CHECK_STR(eice_buf_str(&b), RSA);
+    eice_buf_init(&b, memory, sizeof memory);
+    eice_key_line(&b, "junk", 4, eice_str_c("x"));
+    CHECK(b.overflow && b.len == 0);
+}
+
+static void test_parse(void)
+{
+    static const struct {
+        const char *line;
+        int len; /* -1: refused */
+        const char *comment;
+    } table[] = {
+        {ED, 51, ""},
+        {ED "\n", 51, ""},
+        {"  " ED "\tuser@host and more \r\n", 51, "user@host and more"},
+        {EC " x", 104, "x"},
+        {RSA, 151, ""},
+        {"", -1, ""},
+        {"# " ED, -1, ""},
+        {"ssh-ed25519", -1, ""},
+        {"ssh-ed25519 ", -1, ""},
+        {ED_B64, -1, ""},
+        {"ssh-rsa " ED_B64, -1, ""},
+        {"ssh-ed2551 " ED_B64, -1, ""},
+        {"ssh-ed25519 " RSA_B64, -1, ""},
+        {"ssh-ed25519 " ED_B64 "AAAA", -1, ""},
+        {"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5", -1, ""},
+        {"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBJf", -1, ""},
+        {"ssh-ed25519 !" ED_B64, -1, ""},
+        {"ssh-rsa AAAAB3NzaC1yc2E=", -1, ""},         /* the name only */
+        {"ssh-rsa AAAAB3NzaC1yc2EAAAADAQ==", -1, ""}, /* cut in a number */
+        {"a,b AAAAA2EsYgAAAAEA", -1, ""},
+        {"no-pty " ED, -1, ""}
+    };
+    size_t i;
+
+    for (i = 0; i < sizeof table / sizeof table[0]; i++) {
+        const size_t n = strlen(table[i].line);
+        guard g = guard_copy(table[i].line, n);
+        uint8_t blob[200];
+        eice_str type = eice_str_c("");
+        eice_str comment = eice_str_c("");
+        const ptrdiff_t got = eice_key_parse(eice_str_make(g.ptr, n), blob,
+                                             sizeof blob, &type, &comment);
+
+        if (got != table[i].len) {
+            test_fail(__FILE__, __LINE__, "\"%s\": %d", table[i].line,
+                      (int)got);
+        } else if (got > 0) {
+            CHECK_STR(comment, table[i].comment);
+            CHECK(eice_str_eq(type, eice_key_type(blob, (size_t)got)));
+        }
+        CHECK_INT(eice_key_parse(eice_str_make(g.ptr, n), blob, 50, NULL,
+                                 NULL), -1);
+        guard_free(&g);
+    }
+}
+
+static void test_type(void)
+{
+    static const struct {
+        const char *blob;
+        size_t len;
+        const char *want;
+    } table[] = {
+        {"\0\0\0\3abc", 7, "abc"}, {"\0\0\0\3abcdef", 10, "abc"},
+        {"\0\0\0\3ab", 6, ""}, {"\0\0\0", 3, ""}, {"", 0, ""},
+        {"\0\0\0\0", 4, ""}, {"\0\0\0\3a c", 7, ""}, {"\0\0\0\3a\nc", 7, ""},
+        {"\0\0\0\3a,c", 7, ""}, {"\0\0\0\3a\xff" "c", 7, ""},
+        {"\xff\xff\xff\xff" "abc", 7, ""}, {"\x80\0\0\3abc", 7, ""}
+    };
+    char longest[4 + 65];
+    size_t i;
+
+    for (i = 0; i < sizeof table / sizeof table[0]; i++) {
+        guard g = guard_copy(table[i].blob, table[i].len);
+
+        CHECK_STR(eice_key_type(g.ptr, table[i].len), table[i].want);
+        guard_free(&g);
+    }
+    memset(longest, 'a', sizeof longest);
+    memcpy(longest, "\0\0\0\x41", 4);
+    CHECK_INT(eice_key_type(longest, sizeof longest).len, 0);
+    longest[3] = 64;
+    CHECK_INT(eice_key_type(longest, sizeof longest).len, 64);
+}
+
+/* ---- known_hosts ------------------------------------------------------- */
+
+typedef struct verdict {
+    const char *text;
+    const char *host;
+    eice_hostkey want; /* for the key ED */
+    unsigned line;
+} verdict;
+
+#define UNKNOWN EICE_HOSTKEY_UNKNOWN
+#define OTHER EICE_HOSTKEY_OTHER
+#define MATCH EICE_HOSTKEY_MATCH
+#define CHANGED EICE_HOSTKEY_CHANGED
+#define REVOKED EICE_HOSTKEY_REVOKED
+
+static const verdict verdicts[] = {
+    /* names */
+    {"", "h", UNKNOWN, 0},
+    {"h " ED "\n", "h", MATCH, 1},
+    {"h " ED, "h", MATCH, 1},
+    {"h " ED " comment\r\n", "h", MATCH, 1},
+    {"\th\t" ED "\n", "h", MATCH, 1},
+    {"h " ED "\n", "H", MATCH, 1},
+    {"H " ED "\n", "h", MATCH, 1},
+    {"h " ED "\n", "hh", UNKNOWN, 0},
+    {"hh " ED "\n", "h", UNKNOWN, 0},
+    {"h " ED "\n", "", UNKNOWN, 0},
+    {"a,h,b " ED "\n", "h", MATCH, 1},
+    {"a,h,b " ED "\n", "a,h", UNKNOWN, 0},
+    {",, " ED "\n", "", UNKNOWN, 0},
+    {"10.0.0.1,fd00::1 " ED "\n", "fd00::1", MATCH, 1},
+    {"\n# h " ED "\n\n  # x\nh " ED "\n", "h", MATCH, 5},
+    {"#h " ED "\n", "h", UNKNOWN, 0},
+    {"[h]:2222 " ED "\n", "[h]:2222", MATCH, 1},
+    {"[h]:2222 " ED "\n", "h", UNKNOWN, 0},
+    {"[h]:2222 " ED "\n", "[h]:22", UNKNOWN, 0},
+    {"h " ED "\n", "[h]:2222", UNKNOWN, 0},
+    /* patterns */
+    {"* " ED "\n", "h", MATCH, 1},
+    {"*.example " ED "\n", "a.example", MATCH, 1},
+    {"*.example " ED "\n", "a.b.EXAMPLE", MATCH, 1},
+    {"*.example " ED "\n", "example", UNKNOWN, 0},
+    {"?.example " ED "\n", "ab.example", UNKNOWN, 0},
+    {"?.example " ED "\n", "a.example", MATCH, 1},
+    {"10.0.0.? " ED "\n", "10.0.0.7", MATCH, 1},
+    {"10.0.0.? " ED "\n", "10.0.0.", UNKNOWN, 0},
+    {"i-*,!i-0bad " ED "\n", "i-0good", MATCH, 1},
+    {"i-*,!i-0bad " ED "\n", "i-0bad", UNKNOWN, 0},
+    {"!i-0bad,i-* " ED "\n", "i-0bad", UNKNOWN, 0},
+    {"!i-0bad " ED "\n", "i-0good", UNKNOWN, 0},
+    {"i-*,! " ED "\n", "i-0good", MATCH, 1},
+    {"*,!*.b*d " ED "\n", "x.bad", UNKNOWN, 0},
+    {"[*]:22?? " ED "\n", "[h]:2222", MATCH, 1},
+    {"a*b*c*d " ED "\n", "aXbXcXbXcXd", MATCH, 1},
+    {"a**d " ED "\n", "ad", MATCH, 1},
+    {"*a " ED "\n", "aab", UNKNOWN, 0},
+    /* hashes */
+    {HASHED " " ED "\n", "h.example", MATCH, 1},
+    {HASHED " " ED "\n", "H.Example", MATCH, 1},
+    {HASHED " " ED "\n", "g.example", UNKNOWN, 0},
+    {HASHED " " ED "\n", HASHED, UNKNOWN, 0},
+    {HASHED_PORT " " ED "\n", "[h.example]:2222", MATCH, 1},
+    {HASHED_PORT " " ED "\n", "h.example", UNKNOWN, 0},
+    {"|1|U5U0WmlrtBNTXQahhuXl0yENkWM=|Cul0tb1EXUt5Pxc52EHzpD6E7K " ED,
+     "h.example", UNKNOWN, 0},
+    {"|1|U5U0WmlrtBNTXQahhuXl0yENkWM= " ED, "h.example", UNKNOWN, 0},
+    {"|1| " ED, "h.example", UNKNOWN, 0},
+    {"|1|| " ED, "h.example", UNKNOWN, 0},
+    {"|1 " ED, "h.example", UNKNOWN, 0},
+    {"|2|U5U0WmlrtBNTXQahhuXl0yENkWM=|Cul0tb1EXUt5Pxc52EHzpD6E7Kc= " ED,
+     "h.example", UNKNOWN, 0},
+    /* several keys */
+    {"h " RSA "\nh " ED "\n", "h", MATCH, 2},
+    {"h " ED2 "\nh " ED "\n", "h", MATCH, 2},
+    {"h " ED "\nh " ED2 "\n", "h", MATCH, 1},
+    {"h " ED "\nh " ED "\n", "h", MATCH, 1},
+    {"h " RSA "\nh " EC "\n", "h", OTHER, 1},
+    {"h " RSA "\nh " ED2 "\n", "h", CHANGED, 2},
+    {"h " ED2 "\nh " RSA "\nh " ED2 "\n", "h", CHANGED, 1},
+    {"g " ED "\nh " ED2 "\n", "h", CHANGED, 2},
+    {"g " ED "\n", "h", UNKNOWN, 0},
+    /* marks */
+    {"@revoked h " ED "\n", "h", REVOKED, 1},
+    {"h " ED "\n@revoked * " ED "\n", "h", REVOKED, 2},
+    {"@revoked * " ED "\nh " ED "\n", "h", REVOKED, 1},
+    {"@revoked h " ED2 "\nh " ED "\n", "h", MATCH, 2},
+    {"@revoked h " ED2 "\n", "h", UNKNOWN, 0},
+    {"@revoked g " ED "\nh " ED "\n", "h", MATCH, 2},
+    {"@revoked " HASHED " " ED, "h.example", REVOKED, 1},
+    {"@revoked\th\t" ED, "h", REVOKED, 1},
+    {"@cert-authority h " ED "\n", "h", UNKNOWN, 0},
+    {"@cert-authority h " ED2 "\nh " ED "\n", "h", MATCH, 2},
+    {"@unknown h " ED "\n", "h", UNKNOWN, 0},
+    {"@revoked", "h", UNKNOWN, 0},
+    {"@", "h", UNKNOWN, 0},
+    {" @revoked h " ED, "h", REVOKED, 1},
+    /* lines that cannot be read */
+    {"h\n", "h", UNKNOWN, 0},
+    {"h ssh-ed25519\n", "h", UNKNOWN, 0},
+    {"h " ED_B64 "\n", "h", UNKNOWN, 0},
+    {"h ssh-rsa " ED_B64 "\n", "h", UNKNOWN, 0},
+    {"h ssh-ed25519 " RSA_B64 "\n", "h", UNKNOWN, 0},
+    {"h ssh-ed25519 " ED_B64 "AAAA\n", "h", UNKNOWN, 0},
+    {"h ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBJf\n", "h", UNKNOWN, 0},
+    {"h ssh-rsa " RSA_B64 "=\n", "h", UNKNOWN, 0},
+    {"h ssh-rsa " /* padding inside */
+     "AAAAB3NzaC1yc2EAAAADAQABAAAAgQDNZRvH4Heyt5ZMIMxpwsjAiPB6UDf8nO5E"
+     "QhDt742FIrXm7MzzojrHtlXEN1WcvdcdSt7ncA3u3momx4KxazitMDAuN61GAAA="
+     "Ez7bTrunpmHlcebnhrkzbkC3lJ898JxR2w0G6AZV22tX6GkFHTXJ+lOA4bWrb86+"
+     "XpowCb7waw==",
+     "h", UNKNOWN, 0},
+    {"h 1024 35 123456789 x\n", "h", UNKNOWN, 0},
+    {"\1\2\377 \377\n\nh\nh " ED, "h", MATCH, 4}
+};
+
+static void test_check(void)
+{
+    const key k = key_of(ED);
+    size_t i;
+
+    for (i = 0; i < sizeof verdicts / sizeof verdicts[0]; i++) {
+        const verdict *v = &verdicts[i];
+        const size_t n = strlen(v->text);
+        guard g = guard_copy(v->text, n);
+        unsigned line = 99;
+        const eice_hostkey got = eice_known_hosts_check(
+            eice_str_make(g.ptr, n), eice_str_c(v->host), k.blob, k.len,
+            &line);
+
+        if (got != v->want || line != v->line) {
+            test_fail(__FILE__, __LINE__, "\"%.40s\" %s: %d at %u",
+                      v->text, v->host, (int)got, line);
+        }
+        CHECK_INT(eice_known_hosts_check(eice_str_make(g.ptr, n),
+                                         eice_str_c(v->host), k.blob, k.len,
+                                         NULL), got);
+        guard_free(&g);
+    }
+}
+
+/* Keys longer than what is decoded at a time, equal but for one byte. */
+static void test_check_long_key(void)
+{
+    static const char text[] = "h " RSA "\n";
+    key k = key_of(RSA);
+    size_t i;
+
+    for (i = 0; i < k.len; i++) {
+        eice_hostkey want = i < 11 ? OTHER : CHANGED;
+
+        k.blob[i] ^= 1;
+        CHECK_INT(eice_known_hosts_check(eice_str_c(text), eice_str_c("h"),
+                                         k.blob, k.len, NULL), want);
+        k.blob[i] ^= 1;
+    }
+    for (i = 0; i < k.len; i++) { /* a shorter one is another, too */
+        CHECK(eice_known_hosts_check(eice_str_c(text), eice_str_c("h"),
+                                     k.blob, i, NULL) != MATCH);
+    }
+    CHECK_INT(eice_known_hosts_check(eice_str_c(text), eice_str_c("h"),
+                                     k.blob, k.len + 1, NULL), CHANGED);
+    CHECK_INT(eice_known_hosts_check(eice_str_c(text), eice_str_c("h"),
+                                     k.blob, k.len, NULL), MATCH);
+}
+
+static void test_check_cut(void)
+{
+    static const char text[] = "a,h " EC "\n@revoked h " RSA "\n" HASHED
+                               " " ED;
+    const key k = key_of(ED);
+    size_t n;
+
+    for (n = 0; n < sizeof text; n++) {
+        guard g = guard_copy(text, n);
+        const eice_hostkey got = eice_known_hosts_check(
+            eice_str_make(g.ptr, n), eice_str_c("h.example"), k.blob, k.len,
+            NULL);
+
+        CHECK_INT(got, n == sizeof text - 1 ? MATCH : UNKNOWN);
+        guard_free(&g);
+        if (n == sizeof text - 1) {
+            break;
+        }
+    }
+}
+
+/* What takes exponential time when done by recursion. */
+static void test_pattern_cost(void)
+{
+    static char text[20000];
+    static char host[260];
+    const key k = key_of(ED);
+    eice_buf b;
+    int i;
+
+    eice_buf_init(&b, text, sizeof text);
+    for (i = 0; i < 4000; i++) {
+        eice_put_c(&b, "a*");
+    }
+    eice_put_c(&b, "b " ED "\n");
+    memset(host, 'a', 259);
+    CHECK_INT(eice_known_hosts_check(eice_buf_str(&b), eice_str_c(host),
+                                     k.blob, k.len, NULL), UNKNOWN);
+}
+
+static void test_host_length(void)
+{
+    static char text[1000];
+    static char host[400];
+    const key k = key_of(ED);
+    size_t n;
+
+    for (n = 290; n < 310; n++) {
+        eice_buf b;
+
+        memset(host, 'a', n);
+        host[n] = 0;
+        eice_buf_init(&b, text, sizeof text);
+        eice_known_hosts_line(&b, eice_str_c(host), k.blob, k.len);
+        CHECK_INT(b.overflow, n > 300);
+        eice_put_c(&b, "* " ED "\n");
+        b.overflow = false;
+        CHECK_INT(eice_known_hosts_check(eice_buf_str(&b), eice_str_c(host),
+                                         k.blob, k.len, NULL),
+                  n > 300 ? UNKNOWN : MATCH);
+    }
+}
+
+static void add_type(void *user, eice_str name)
+{
+    eice_buf *b = (eice_buf *)user;
+
+    eice_put(b, name);
+    eice_put_byte(b, ';');
+}
+
+static void test_types(void)
+{
+    static const char text[] =
+        "h " RSA "\ng " EC "\n@revoked h " ED2 "\nh ssh-ed25519 x\n"
+        "@cert-authority h " ED2 "\n*,!g " EC "\nh " ED "\nh " ED2;
+    static const char *const table[][2] = {
+        {"h", "ssh-rsa;ecdsa-sha2-nistp256;ssh-ed25519;ssh-ed25519;"},
+        {"g", "ecdsa-sha2-nistp256;"},
+        {"x", "ecdsa-sha2-nistp256;"},
+        {"", ""}
+    };
+    size_t i;
+
+    for (i = 0; i < sizeof table / sizeof table[0]; i++) {
+        char memory[200];
+        eice_buf b;
+
+        eice_buf_init(&b, memory, sizeof memory);
+        eice_known_hosts_types(eice_str_c(text), eice_str_c(table[i][0]),
+                               add_type, &b);
+        CHECK_STR(eice_buf_str(&b), table[i][1]);
+    }
+}
+
+static void test_line(void)
+{
+    static const char *const bad[] = {
+        "", "a b", "a,b", "a*", "a?", "!a", "|1|a", "@revoked", "#a", "a\n",
+        "a\tb", "\x80"
+    };
+    const key k = key_of(ED);
+    char memory[200];
+    eice_buf b;
+    size_t i;
+
+    eice_buf_init(&b, memory, sizeof memory);
+    eice_known_hosts_line(&b, eice_str_c("[h]:2222"), k.blob, k.len);
+    CHECK_STR(eice_buf_str(&b), "[h]:2222 " ED "\n");
+    CHECK_INT(eice_known_hosts_check(eice_buf_str(&b), eice_str_c("[h]:2222"),
+                                     k.blob, k.len, NULL), MATCH);
+    for (i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        eice_buf_init(&b, memory, sizeof memory);
+        eice_known_hosts_line(&b, eice_str_c(bad[i]), k.blob, k.len);
+        CHECK(b.overflow && b.len == 0);
+    }
+    eice_buf_init(&b, memory, sizeof memory);
+    eice_known_hosts_line(&b, eice_str_c("h"), "junk", 4);
+    CHECK(b.overflow && b.len == 0);
+}
+
+/* ---- agent ------------------------------------------------------------- */
+
+static const uint8_t seed[32] = {1, 2, 3, 4, 5, 6, 7, 8};
+
+typedef struct agent {
+    uint8_t public_key[32];
+    uint8_t blob[EICE_ED25519_BLOB];
+    char memory[EICE_AGENT_ANSWER];
+    eice_buf out;
+} agent;
+
+static void open_agent(agent *a)
+{
+    eice_ed25519_public(a->public_key, seed);
+    eice_key_blob(a->blob, a->public_key);
+    eice_buf_init(&a->out, a->memory, sizeof a->memory);
+}
+
+/* Hands `len` bytes in; the answer replaces the one before. */
+static ptrdiff_t serve(agent *a, const void *in, size_t len)
+{
+    guard g = guard_copy(in, len);
+    ptrdiff_t n;
+
+    eice_buf_init(&a->out, a->memory, sizeof a->memory);
+    n = eice_agent_serve(seed, a->public_key, eice_str_make(g.ptr, len),
+                         &a->out);
+    guard_free(&g);
+    return n;
+}
+
+static void put32(eice_buf *b, size_t n)
+{
+    eice_put_byte(b, (unsigned char)(n >> 24));
+    eice_put_byte(b, (unsigned char)(n >> 16 & 255));
+    eice_put_byte(b, (unsigned char)(n >> 8 & 255));
+    eice_put_byte(b, (unsigned char)(n & 255));
+}
+
+static void sign_request(eice_buf *b, const void *blob, size_t blob_len,
+                         eice_str data)
+{
+    put32(b, 1 + 4 + blob_len + 4 + data.len + 4);
+    eice_put_byte(b, 13);
+    put32(b, blob_len);
+    eice_put(b, eice_str_make(blob, blob_len));
+    put32(b, data.len);
+    eice_put(b, data);
+    put32(b, 0);
+}
+
+#define IS_FAILURE(a) \
+    ((a).out.len == 5 && memcmp((a).memory, "\0\0\0\1\5", 5) == 0)
+
+static void test_agent_identities(void)
+{
+    static const uint8_t head[] = {0, 0, 0, 68, 12, 0, 0, 0, 1, 0, 0, 0, 51};
+    agent a;
+
+    open_agent(&a);
+    CHECK_INT(serve(&a, "\0\0\0\1\13", 5), 5);
+    CHECK_INT(a.out.len, 72);
+    CHECK_BYTES(a.memory, head, sizeof head);
+    CHECK_BYTES(a.memory + 13, a.blob, sizeof a.blob);
+    CHECK_BYTES(a.memory + 64, "\0\0\0\4eice", 8);
+    CHECK_INT(serve(&a, "\0\0\0\1\13more", 9), 5);
+    CHECK_INT(a.out.len, 72);
+}
+
+static void test_agent_sign(void)
+{
+    static const uint8_t head[] = {0, 0, 0, 88, 14, 0, 0, 0, 83, 0, 0, 0, 11,
+                                   's', 's', 'h', '-', 'e', 'd', '2', '5',
+                                   '5', '1', '9', 0, 0, 0, 64};
+    static char request[EICE_AGENT_MAX + 4];
+    const eice_str data = eice_str_c("what is to be signed");
+    agent a;
+    eice_buf b;
+    size_t n;
+
+    open_agent(&a);
+    eice_buf_init(&b, request, sizeof request);
+    sign_request(&b, a.blob, sizeof a.blob, data);
+    for (n = 0; n < b.len; n++) { /* byte by byte */
+        CHECK_INT(serve(&a, request, n), 0);
+        CHECK_INT(a.out.len, 0);
+    }
+    CHECK_INT(serve(&a, request, b.len), b.len);
+    CHECK_INT(a.out.len, 92);
+    CHECK_BYTES(a.memory, head, sizeof head);
+    CHECK(eice_ed25519_verify((const uint8_t *)a.memory + 28, a.public_key,
+                              data.ptr, data.len));
+    /* nothing to be signed is something to be signed */
+    eice_buf_init(&b, request, sizeof request);
+    sign_request(&b, a.blob, sizeof a.blob, eice_str_c(""));
+    CHECK_INT(serve(&a, request, b.len), b.len);
+    CHECK(eice_ed25519_verify((const uint8_t *)a.memory + 28, a.public_key,
+                              "", 0));
+}
+
+static void test_agent_refuses(void)
+{
+    static char request[EICE_AGENT_MAX + 4];
+    const key other = key_of(ED);
+    agent a;
+    eice_buf b;
+    size_t cut;
+    unsigned type;
+
+    open_agent(&a);
+    for (type = 0; type < 256; type++) { /* every message but the two */
+        char one[5] = {0, 0, 0, 1, 0};
+
+        one[4] = (char)type;
+        CHECK_INT(serve(&a, one, 5), 5);
+        CHECK_INT(IS_FAILURE(a), type != 11);
+    }
+    eice_buf_init(&b, request, sizeof request); /* another key */
+    sign_request(&b, other.blob, other.len, eice_str_c("data"));
+    CHECK_INT(serve(&a, request, b.len), b.len);
+    CHECK(IS_FAILURE(a));
+    eice_buf_init(&b, request, sizeof request);
+    sign_request(&b, a.blob, sizeof a.blob, eice_str_c("data"));
+    for (cut = 5; cut < b.len; cut++) { /* fields longer than the message */
+        request[3] = (char)(cut - 4);
+        CHECK_INT(serve(&a, request, cut), cut);
+        CHECK(IS_FAILURE(a));
+    }
+    for (cut = 5; cut < 9; cut++) { /* lengths out of this world */
+        request[3] = (char)(b.len - 4);
+        request[cut] = (char)0xff;
+        CHECK_INT(serve(&a, request, b.len), b.len);
+        CHECK(IS_FAILURE(a));
+    }
+}
+
+static void test_agent_bounds(void)
+{
+    static char request[EICE_AGENT_MAX + 5];
+    static char data[EICE_AGENT_MAX];
+    agent a;
+    eice_buf b;
+
+    open_agent(&a);
+    CHECK_INT(serve(&a, "\0\0\0\0", 4), -1);
+    CHECK_INT(serve(&a, "\0\0\x10\1", 4), -1); /* at once, not at its end */
+    CHECK_INT(serve(&a, "\xff\xff\xff\xff", 4), -1);
+    CHECK_INT(serve(&a, "\0\0\x10\0", 4), 0);
+    CHECK_INT(a.out.len, 0);
+    eice_buf_init(&b, request, sizeof request);
+    sign_request(&b, a.blob, sizeof a.blob,
+                 eice_str_make(data, EICE_AGENT_MAX - 64));
+    CHECK_INT(b.len, 4 + EICE_AGENT_MAX);
+    CHECK_INT(serve(&a, request, b.len), b.len);
+    CHECK_INT(a.out.len, 92);
+    eice_buf_init(&a.out, a.memory, 91); /* no room for the answer */
+    CHECK_INT(eice_agent_serve(seed, a.public_key, eice_buf_str(&b), &a.out),
+              -1);
+}
+
+static const test_case tests[] = {
+    {"keys_fingerprint", test_fingerprint},
+    {"keys_blob_and_line", test_blob_and_line},
+    {"keys_parse", test_parse},
+    {"keys_type", test_type},
+    {"keys_check", test_check},
+    {"keys_check_long_key", test_check_long_key},
+    {"keys_check_cut", test_check_cut},
+    {"keys_pattern_cost", test_pattern_cost},
+    {"keys_host_length", test_host_length},
+    {"keys_types", test_types},
+    {"keys_line", test_line},
+    {"keys_agent_identities", test_agent_identities},
+    {"keys_agent_sign", test_agent_sign},
+    {"keys_agent_refuses", test_agent_refuses},
+    {"keys_agent_bounds", test_agent_bounds}
+};
+
+TEST_MAIN(tests)
