@@ -2503,7 +2503,9 @@ EICE_API eice_err eice_posix_read_file(const char *path, size_t max,
                                        eice_blob *out, bool *absent,
                                        eice_error *e);
 /* Adds a line to a file unless it is there already: directories made (0700),
- * a lock taken, a new file written beside it (0600) and renamed over it. */
+ * a lock taken, a new file written beside it (0600) and renamed over it. A
+ * link is followed; what is no regular file, such as /dev/null, is left as it
+ * is. */
 EICE_API eice_err eice_posix_store_line(const char *path, eice_str line,
                                         eice_error *e);
 /* "~/x" with HOME, or the user's home directory; false without room. */
@@ -7252,11 +7254,13 @@ EICEI_PRIVATE bool eicei_dns_ask(eice_dns *d, unsigned place)
 
 /* Both questions are settled: the end, or the next name. After silence
  * nothing more is asked; after an error of the server it is, as the GNU
- * resolver does: a broken domain in the search list must not hide the name. */
+ * resolver does: a broken domain in the search list must not hide the name.
+ * A name left over when the time is up is as good as silence about it. */
 EICEI_PRIVATE void eicei_dns_settle(eice_dns *d)
 {
     const eice_dns_leg *a = &d->priv.leg[0];
     const eice_dns_leg *aaaa = &d->priv.leg[1];
+    bool more;
     size_t i;
 
     eicei_dns_merge(&d->priv.result, &aaaa->found, &a->found);
@@ -7274,7 +7278,12 @@ EICEI_PRIVATE void eicei_dns_settle(eice_dns *d)
             return;
         }
     }
-    if (!eicei_dns_ask(d, d->priv.place + 1)) {
+    more = eicei_dns_ask(d, d->priv.place + 1);
+    if (more && d->priv.now_ms >= d->priv.end_ms
+        && d->priv.fault == EICEI_DNS_FINE) {
+        d->priv.fault = EICEI_DNS_SILENT;
+    }
+    if (!more || d->priv.now_ms >= d->priv.end_ms) {
         eicei_dns_fail(d);
     }
 }
@@ -19570,37 +19579,89 @@ EICEI_PRIVATE eice_err eicei_file_replace(const char *path, eice_str line,
     return code;
 }
 
-eice_err eice_posix_store_line(const char *path, eice_str line, eice_error *e)
+/* Where a path leads in the end: a link is kept, and what it points to is
+ * replaced. False when that is too long or too far. */
+EICEI_PRIVATE bool eicei_follow(char *path, size_t cap)
 {
-    char full[1024];
+    char to[512];
+    unsigned hops;
+
+    for (hops = 0; hops < 8; hops++) {
+        const ssize_t n = readlink(path, to, sizeof to);
+        const char *slash = strrchr(path, '/');
+        size_t kept = 0;
+
+        if (n < 0) {
+            return true; /* not a link, or not there yet */
+        }
+        if (to[0] != '/' && slash != NULL) {
+            kept = (size_t)(slash - path) + 1;
+        }
+        if ((size_t)n == sizeof to || kept + (size_t)n >= cap) {
+            return false;
+        }
+        memcpy(path + kept, to, (size_t)n);
+        path[kept + (size_t)n] = 0;
+    }
+    return false;
+}
+
+/* /dev/null is a known_hosts file too, and must not become a real one. */
+EICEI_PRIVATE bool eicei_is_device(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 && !S_ISREG(st.st_mode);
+}
+
+/* The descriptor whose closing releases the lock, or -1. */
+EICEI_PRIVATE int eicei_lock(const char *path, eice_error *e)
+{
     char lock_path[1040];
     struct flock lock;
     eice_buf b;
-    eice_err code;
     int fd;
 
-    if (!eice_posix_expand(path, full, sizeof full)) {
-        return eice_fail(e, EICE_E_LIMIT, EICE_STAGE_LOCAL, "path too long: %s",
-                         path);
-    }
-    if (!eicei_file_parents(full)) {
-        return eicei_file_fail(e, "make the directory of", full);
-    }
     eice_buf_init(&b, lock_path, sizeof lock_path);
-    eice_putf(&b, "%s.lock", full);
+    eice_putf(&b, "%s.lock", path);
     fd = open(eice_buf_c(&b), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0) {
-        return eicei_file_fail(e, "create", lock_path);
+        (void)eicei_file_fail(e, "create", lock_path);
+        return -1;
     }
     memset(&lock, 0, sizeof lock);
     lock.l_type = F_WRLCK;
     lock.l_whence = SEEK_SET;
     while (fcntl(fd, F_SETLKW, &lock) != 0) { /* held for milliseconds */
         if (errno != EINTR) {
-            code = eicei_file_fail(e, "lock", lock_path);
+            (void)eicei_file_fail(e, "lock", lock_path);
             close(fd);
-            return code;
+            return -1;
         }
+    }
+    return fd;
+}
+
+eice_err eice_posix_store_line(const char *path, eice_str line, eice_error *e)
+{
+    char full[1024];
+    eice_err code;
+    int fd;
+
+    if (!eice_posix_expand(path, full, sizeof full)
+        || !eicei_follow(full, sizeof full)) {
+        return eice_fail(e, EICE_E_LIMIT, EICE_STAGE_LOCAL, "path too long: %s",
+                         path);
+    }
+    if (eicei_is_device(full)) {
+        return EICE_OK;
+    }
+    if (!eicei_file_parents(full)) {
+        return eicei_file_fail(e, "make the directory of", full);
+    }
+    fd = eicei_lock(full, e);
+    if (fd < 0) {
+        return EICE_E_LOCAL_IO;
     }
     code = eicei_file_replace(full, line, e);
     close(fd);

@@ -79,6 +79,8 @@ static const option options[] = {
      SET_TTY, 0, 0, 0},
     {'T', NULL, NULL, "ssh", "no terminal", SET_NO_TTY, 0, 0, 0},
     {'n', NULL, NULL, "ssh", "stdin is empty", SET_FLAG, AT(no_stdin), 0, 0},
+    {'s', NULL, NULL, "ssh", "the command is a subsystem, such as sftp",
+     SET_FLAG, AT(subsystem), 0, 0},
     {'e', NULL, "CHAR", "ssh", "escape character (~), or none", SET_ESCAPE, 0,
      0, 0},
     {'o', NULL, "NAME=VALUE", "ssh", "an option in ssh_config's words",

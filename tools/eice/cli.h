@@ -31,6 +31,7 @@ typedef struct cli {
     bool json;
     cli_tty tty;
     bool no_stdin;
+    bool subsystem;
     char escape;           /* 0: none */
     const char *push;      /* proxy --push */
     const char *agent_socket;

@@ -85,7 +85,9 @@ static bool open_channel(session *s)
     const char *term = getenv("TERM");
 
     memset(&o, 0, sizeof o);
-    o.kind = c->argc > 1 ? EICE_CHANNEL_EXEC : EICE_CHANNEL_SHELL;
+    o.kind = c->argc <= 1   ? EICE_CHANNEL_SHELL
+             : c->subsystem ? EICE_CHANNEL_SUBSYSTEM
+                            : EICE_CHANNEL_EXEC;
     o.command = eice_str_c(command);
     s->pty = wants_pty(c);
     if (s->pty) {
@@ -309,20 +311,17 @@ static void turn(session *s)
     fds[0].events = POLLIN;
     fds[0].revents = 0;
     for (i = 0; i < 2; i++) {
-        outlet *o = &s->out[i];
+        const outlet *o = &s->out[i];
 
-        /* without data for it, it is watched for its reader's end */
-        fds[i + 1].fd = o->open ? o->fd : -1;
-        fds[i + 1].events = o->at < o->len ? POLLOUT : 0;
+        /* not watched when there is nothing for it: a reader that has all
+         * it wants may go (git does) and still ask for the exit status */
+        fds[i + 1].fd = o->open && o->at < o->len ? o->fd : -1;
+        fds[i + 1].events = POLLOUT;
         fds[i + 1].revents = 0;
     }
     cli_run_turn(s->r, fds, 3);
     if (fds[0].revents != 0) {
         read_stdin(s);
-    }
-    if ((fds[1].revents & POLLERR) != 0 && s->out[0].at == s->out[0].len) {
-        s->out[0].open = false;
-        eice_conn_close(s->r->conn);
     }
     follow_terminal(s);
     feed_channel(s);
@@ -405,6 +404,9 @@ int cli_ssh(cli *c)
 
     if (c->argc < 1) {
         return cli_usage_error(c, "no target", NULL);
+    }
+    if (c->subsystem && c->argc < 2) {
+        return cli_usage_error(c, "-s: no subsystem", NULL);
     }
     c->conn.goal = EICE_GOAL_SSH;
     if (!cli_run_open(&r, c)) {

@@ -46,8 +46,15 @@ def _garbage(sock, _):
     _sink(sock, _)
 
 
+def _finish(sock):
+    """An end without a reset, whatever the client has sent meanwhile."""
+    sock.shutdown(socket.SHUT_WR)
+    _sink(sock, None)
+
+
 def _say(sock, text):
     sock.sendall(text.encode())
+    _finish(sock)
 
 
 def _source(sock, text):
