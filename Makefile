@@ -230,6 +230,9 @@ build/fuzz/%: tests/fuzz/%.c $(TEST_H) build/tests/native/libs
 fuzz: $(FUZZ_C:tests/fuzz/%.c=build/fuzz/%) ## fuzz each parser for T=60 seconds
 	@$(PYTHON) tests/fuzz.py $(T)
 
+bench: build/eice build/native/libssh2.a build/native/libbearssl.a ## figures
+	@$(PYTHON) tests/bench/bench.py
+
 test-long: test ## all tests, then T=60 seconds of each fuzzer
 	@$(MAKE) --no-print-directory fuzz
 
@@ -247,4 +250,4 @@ distclean: ## remove build/
 	rm -rf build
 
 .PHONY: all help install deps deps-tls deps-ssh packages packages-demo \
-    packages-test test test-programs test-long fuzz demo clean distclean FORCE
+    packages-test test test-programs test-long bench fuzz demo clean distclean FORCE

@@ -1,0 +1,3 @@
+/* The unit with the implementation and nothing else. */
+#define EICE_IMPLEMENTATION
+#include "eice.h"
