@@ -61,11 +61,13 @@ build/eice: build/musl/eice
 define PROGRAM
 build/$(1)/obj/%.o: tools/eice/%.c $$(CLI_H) Makefile
 	@mkdir -p $$(@D)
-	$$(CC_$(1)) $$(WARNINGS) $$(CFLAGS_$(1)) $$(INCLUDES) -c $$< -o $$@
+	@echo "$(1): $$<"
+	@$$(CC_$(1)) $$(WARNINGS) $$(CFLAGS_$(1)) $$(INCLUDES) -c $$< -o $$@
 
 build/$(1)/eice: $$(CLI_C:tools/eice/%.c=build/$(1)/obj/%.o) \
     build/$(1)/libssh2.a build/$(1)/libbearssl.a
-	$$(CC_$(1)) $$(LDFLAGS_$(1)) $$^ -o $$@
+	@echo "$(1): $$@"
+	@$$(CC_$(1)) $$(LDFLAGS_$(1)) $$^ -o $$@
 endef
 $(foreach f,$(FLAVOURS),$(eval $(call PROGRAM,$(f))))
 

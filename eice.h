@@ -1009,7 +1009,7 @@ typedef struct eice_dns_config {
     unsigned server_count;           /* 0 is one server, 127.0.0.1 */
     char search[EICE_DNS_SEARCH][EICE_DNS_NAME];
     unsigned search_count;
-    unsigned ndots;      /* dots from which a name is first tried as it is */
+    unsigned ndots;      /* dots from which a name is tried as it is first */
     unsigned attempts;   /* rounds over the servers; 0 is 2 */
     uint32_t timeout_ms; /* one server, one attempt; 0 is 5000 */
     unsigned families;   /* EICE_DNS_A | EICE_DNS_AAAA */
@@ -1018,11 +1018,11 @@ typedef struct eice_dns_config {
 } eice_dns_config;
 
 /* Reads a resolv.conf: nameserver (also [address]:port, as the BSDs have it),
- * search, domain (the later of the two counts) and the options ndots:, timeout:, attempts:, rotate, use-vc and
- * no-aaaa, with the limits of the GNU resolver (15, 30 s, 5). All else is
- * ignored, and so are servers with a zone (fe80::1%eth0): an eice_ip has
- * none. The empty text gives the defaults, which is right for a machine
- * without the file. Sets all of `c`. */
+ * search, domain (the later of the two counts) and the options ndots:,
+ * timeout:, attempts:, rotate, use-vc and no-aaaa, with the limits of the GNU
+ * resolver (15, 30 s, 5). All else is ignored, and so are servers with a zone
+ * (fe80::1%eth0): an eice_ip has none. The empty text gives the defaults,
+ * which is right for a machine without the file. Sets all of `c`. */
 EICE_API void eice_dns_config_parse(eice_dns_config *c, eice_str resolv_conf);
 
 /* Addresses of a name, in the order to be tried: IPv6 and IPv4 by turns, the

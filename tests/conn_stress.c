@@ -29,29 +29,30 @@ static const char *goal_name(eice_goal goal)
     return names[goal];
 }
 
-#define CHECK_GOOD(w)                                                         \
-    do {                                                                      \
-        const world *good_ = (w);                                             \
-        if (!world_good(good_)) {                                             \
-            test_fail(__FILE__, __LINE__, "%s: %s; %s: %s",                   \
-                      goal_name(good_->o.goal),                               \
-                      good_->wrong[0] != 0 ? good_->wrong : "did not succeed", \
-                      eice_err_name(good_->error.code), good_->error.text);   \
-        }                                                                     \
-    } while (0)
+static void check_good(int line, const world *w)
+{
+    if (!world_good(w)) {
+        test_fail(__FILE__, line, "%s: %s; %s: %s", goal_name(w->o.goal),
+                  w->wrong[0] != 0 ? w->wrong : "did not succeed",
+                  eice_err_name(w->error.code), w->error.text);
+    }
+}
 
-#define CHECK_ERROR(w, want_code, want_stage)                                 \
-    do {                                                                      \
-        const world *bad_ = (w);                                              \
-        if (bad_->wrong[0] != 0 || bad_->error.code != (want_code)            \
-            || bad_->error.stage != (want_stage)) {                           \
-            test_fail(__FILE__, __LINE__, "%s at %s (%s), expected %s at %s%s%s", \
-                      eice_err_name(bad_->error.code),                        \
-                      eice_stage_name(bad_->error.stage), bad_->error.text,   \
-                      eice_err_name(want_code), eice_stage_name(want_stage),  \
-                      bad_->wrong[0] != 0 ? "; " : "", bad_->wrong);          \
-        }                                                                     \
-    } while (0)
+static void check_error(int line, const world *w, eice_err code,
+                        eice_stage stage)
+{
+    if (w->wrong[0] != 0 || w->error.code != code
+        || w->error.stage != stage) {
+        test_fail(__FILE__, line, "%s at %s (%s), expected %s at %s%s%s",
+                  eice_err_name(w->error.code),
+                  eice_stage_name(w->error.stage), w->error.text,
+                  eice_err_name(code), eice_stage_name(stage),
+                  w->wrong[0] != 0 ? "; " : "", w->wrong);
+    }
+}
+
+#define CHECK_GOOD(w) check_good(__LINE__, w)
+#define CHECK_ERROR(w, code, stage) check_error(__LINE__, w, code, stage)
 
 /* ---- options ----------------------------------------------------------- */
 

@@ -5,7 +5,7 @@
 #include "eice.h"
 #include "test.h"
 
-#include <pthread.h>
+#include <ucontext.h>
 
 #define ACCESS "ASIAEXAMPLE000000001"
 #define SECRET "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
@@ -61,24 +61,25 @@ static void search(const uint8_t *p, size_t len)
 
 /* ---- the stack --------------------------------------------------------- */
 
-/* Calls `run` on a stack of its own and searches that afterwards. */
-static void on_stack(void *(*run)(void *))
-{
-    pthread_attr_t attributes;
-    pthread_t thread;
-    void *stack = NULL;
+static ucontext_t here;
+static ucontext_t there;
 
-    if (posix_memalign(&stack, 65536, STACK) != 0) {
+/* Calls `run` on a stack of its own and searches that when it returns:
+ * nothing else has been there since. */
+static void on_stack(void (*run)(void))
+{
+    static uint64_t stack[STACK / 8];
+
+    memset(stack, 0, sizeof stack);
+    if (getcontext(&there) != 0) {
         abort();
     }
-    memset(stack, 0, STACK);
-    pthread_attr_init(&attributes);
-    CHECK_INT(pthread_attr_setstack(&attributes, stack, STACK), 0);
-    CHECK_INT(pthread_create(&thread, &attributes, run, NULL), 0);
-    CHECK_INT(pthread_join(thread, NULL), 0);
-    pthread_attr_destroy(&attributes);
-    search((const uint8_t *)stack, STACK);
-    free(stack);
+    there.uc_stack.ss_sp = stack;
+    there.uc_stack.ss_size = sizeof stack;
+    there.uc_link = &here;
+    makecontext(&there, run, 0);
+    CHECK_INT(swapcontext(&here, &there), 0);
+    search((const uint8_t *)stack, sizeof stack);
 }
 
 static eice_keys keys(void)
@@ -130,18 +131,14 @@ static void add_signing_keys(void)
     }
 }
 
-static void *run_sign(void *unused)
+static void run_sign(void)
 {
-    (void)unused;
     (void)eice_sigv4_sign(&sign_request, &sign_result);
-    return NULL;
 }
 
-static void *run_presign(void *unused)
+static void run_presign(void)
 {
-    (void)unused;
     (void)eice_sigv4_presign(&sign_request, 60, &presign_result);
-    return NULL;
 }
 
 static void test_sign(void)
@@ -160,12 +157,10 @@ static uint8_t ed_seed[32];
 static uint8_t ed_public[32];
 static uint8_t ed_signature[64];
 
-static void *run_ed25519(void *unused)
+static void run_ed25519(void)
 {
-    (void)unused;
     eice_ed25519_public(ed_public, ed_seed);
     eice_ed25519_sign(ed_signature, ed_seed, ed_public, "x", 1);
-    return NULL;
 }
 
 static void test_ed25519(void)
