@@ -20156,6 +20156,9 @@ EICEI_PRIVATE bool eicei_dns_ready(eice_posix *x)
                                 65536, &text, &absent, NULL);
     eice_dns_config_parse(&x->dns, eice_str_make(text.ptr, text.len));
     eice_blob_free(&text);
+    if (x->o.family != 0) {
+        x->dns.families = x->o.family == 4 ? EICE_DNS_A : EICE_DNS_AAAA;
+    }
     x->dns_ready = code != EICE_E_MEMORY;
     return x->dns_ready;
 }
