@@ -12,7 +12,7 @@ OURS = ("eice.h", "tools/", "examples/")
 
 # Put together here, so that this file does not hold them itself.
 UNFINISHED = r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X)\b|#\s*if\s+0\b"
-PLACES = r"(?<![\w.])/(work|home|root|tmp/eice)(/|\b(?=[\"'\s]))"
+PLACES = r"(?<![\w.)}])/(work|home|root|tmp/eice)(/|\b(?=[\"'\s]))"
 
 # Lines that name such a place for a reason: file, words of the line.
 ALLOWED = []
