@@ -205,11 +205,17 @@ $$(EXAMPLES_C:examples/%.c=build/examples/$(1)/%): build/examples/$(1)/%: \
 endef
 $(foreach f,native asan,$(eval $(call COMPILE_TESTS,$(f))))
 
+# Section tests run in both flavours; the other side of a Python driver has
+# sanitizers, but for those that would take too long with them.
 BACKEND_TESTS = test_backend test_backend_portable
+NATIVE_ONLY = crypto_helper cred_dump ssh_kex ct_ed25519
+TEST_BOTH = $(patsubst tests/%.c,%,$(filter tests/test_%.c,$(TEST_C))) \
+    $(BACKEND_TESTS)
+TEST_ASAN = $(filter-out $(TEST_BOTH) $(NATIVE_ONLY),$(TEST_C:tests/%.c=%))
 TEST_PROGRAMS = build/eice build/asan/eice build/tsan/libssh2.a \
     build/tsan/libbearssl.a \
-    $(foreach f,native asan,$(TEST_C:tests/%.c=build/tests/$(f)/%) \
-        $(BACKEND_TESTS:%=build/tests/$(f)/%)) \
+    $(TEST_BOTH:%=build/tests/native/%) $(NATIVE_ONLY:%=build/tests/native/%) \
+    $(TEST_BOTH:%=build/tests/asan/%) $(TEST_ASAN:%=build/tests/asan/%) \
     $(EXAMPLES_C:examples/%.c=build/examples/asan/%) \
     $(FUZZ_C:tests/fuzz/%.c=build/tests/asan/%)
 
@@ -238,6 +244,9 @@ bench: build/eice build/native/libssh2.a build/native/libbearssl.a ## figures
 test-long: test ## all tests, then T=60 seconds of each fuzzer
 	@$(MAKE) --no-print-directory fuzz
 
+test-defects: build/native/libssh2.a build/native/libbearssl.a ## test the tests
+	@$(PYTHON) tests/defects/run.py
+
 demo: packages-demo ## build, then show it all against an offline AWS
 	@echo "demo: building eice"
 	@$(MAKE) --no-print-directory build/eice
@@ -252,4 +261,5 @@ distclean: ## remove build/
 	rm -rf build
 
 .PHONY: all help install deps deps-tls deps-ssh packages packages-demo \
-    packages-test test test-programs test-long bench fuzz demo clean distclean FORCE
+    packages-test test test-programs test-defects test-long bench fuzz demo \
+    clean distclean FORCE

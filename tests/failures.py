@@ -276,6 +276,9 @@ row("api-html-502", faults=[("html-error", DESCRIBE)], env={"AWS_MAX_ATTEMPTS": 
     retryable=True)
 row("api-hang", faults=[("hang", DESCRIBE)], error="HTTP_TIMEOUT", stage="api",
     cause=r"ec2\.eu-west-1.*DescribeInstances in 2 s", remedy="again")
+row("api-hang-idle", args=("--answer-timeout", "4", "whoami"), quick=False, cpu=0.4,
+    faults=[("hang", {})], error="HTTP_TIMEOUT", stage="api", seconds=6,
+    cause="GetCallerIdentity in 4 s", remedy="again")
 row("api-head-cut", faults=[("raw", {"text": "HTTP/1.1 200 OK\r\nContent-Le", **DESCRIBE})],
     env={"AWS_MAX_ATTEMPTS": "1"}, error="NET_RESET", stage="api",
     cause=r"ec2\.eu-west-1.*DescribeInstances", remedy="again")
@@ -557,7 +560,7 @@ row("stdout-full-proxy", args=("proxy", "source-box"), shell=">/dev/full",
     error="LOCAL_IO", cause="No space left", remedy="reason", stage="local")
 row("reader-gone", args=("ssh", "web-1", "yes"), drive=no_reader, status=255, warnings=(FIRST,),
     check=nothing_said)
-row("reader-gone-silent", args=("ssh", "web-1", "sleep 60"), drive=no_reader, status=255,
+row("reader-gone-silent", args=("ssh", "web-1", "sleep 1; exit 3"), drive=no_reader, status=3,
     warnings=(FIRST,), check=nothing_said)
 row("reader-gone-proxy", args=("proxy", "source-box"), drive=no_reader, status=0,
     check=nothing_said)

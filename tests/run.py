@@ -244,6 +244,11 @@ def checks():
             for name in stems("tests/check/*.py") if name != "common"]
 
 
+def defects():
+    """The tests of the tests."""
+    return [Program("defects", [PYTHON, "tests/defects/run.py"], 600)]
+
+
 def replays():
     return [Program(f"replay/{target}", [PYTHON, "tests/replay.py", target])
             for target in stems("tests/fuzz/fuzz_*.c")]
@@ -257,7 +262,8 @@ def forgotten():
 
 
 def table(words):
-    programs = sorted(compiled() + drivers() + checks() + replays(), key=lambda p: -p.limit)
+    programs = sorted(compiled() + drivers() + checks() + defects() + replays(),
+                      key=lambda p: -p.limit)
     return [p for p in programs if not words or any(word in p.name for word in words)]
 
 

@@ -37,19 +37,19 @@ def _sink(sock, _):
         pass
 
 
-def _close(_, __):
-    pass
+def _finish(sock):
+    """An end without a reset, whatever the client has sent meanwhile."""
+    sock.shutdown(socket.SHUT_WR)
+    _sink(sock, None)
+
+
+def _close(sock, _):
+    _finish(sock)
 
 
 def _garbage(sock, _):
     sock.sendall(GARBAGE)
     _sink(sock, _)
-
-
-def _finish(sock):
-    """An end without a reset, whatever the client has sent meanwhile."""
-    sock.shutdown(socket.SHUT_WR)
-    _sink(sock, None)
 
 
 def _say(sock, text):
