@@ -146,8 +146,8 @@ build/%/libssh2.a: build/deps/src/libssh2.version \
 
 # --- tests ------------------------------------------------------------------
 
-# Every C file in tests/ is compiled twice, plain and with sanitizers;
-# tests/run.py knows what to run.  EICE_VECTORS names the directory of the big
+# Every test in C is compiled twice, plain and with sanitizers; the programs
+# that drivers use once, most of them with.  tests/run.py knows what to run.  EICE_VECTORS names the directory of the big
 # sets of test vectors; without it the tests that need them are skipped.
 
 PYTHON ?= /usr/bin/python3
@@ -157,11 +157,15 @@ T ?= 60
 TEST_FLAGS = $(WARNINGS) -Werror -D_GNU_SOURCE -I. -Itests \
     -isystem build/deps/include
 TEST_FLAGS_native = -O1 -g
-TEST_FLAGS_asan = -O1 -g -fsanitize=address,undefined \
-    -fno-sanitize-recover=all -fno-omit-frame-pointer
+TEST_FLAGS_asan = -O0 -g -fsanitize=address,undefined \
+    -fno-sanitize-recover=all
 
 TEST_H = eice.h Makefile $(wildcard tests/*.h)
 TEST_C = $(filter-out tests/test_backend.c,$(wildcard tests/*.c))
+TESTS = $(filter test_%,$(TEST_C:tests/%.c=%)) test_backend \
+    test_backend_portable
+NATIVE_HELPERS = cred_dump crypto_helper ct_ed25519 ssh_kex # as in run.py
+ASAN_HELPERS = $(filter-out test_% $(NATIVE_HELPERS),$(TEST_C:tests/%.c=%))
 FUZZ_C = $(wildcard tests/fuzz/fuzz_*.c)
 EXAMPLES_C = $(wildcard examples/*.c)
 
@@ -207,15 +211,10 @@ $(foreach f,native asan,$(eval $(call COMPILE_TESTS,$(f))))
 
 # Section tests run in both flavours; the other side of a Python driver has
 # sanitizers, but for those that would take too long with them.
-BACKEND_TESTS = test_backend test_backend_portable
-NATIVE_ONLY = crypto_helper cred_dump ssh_kex ct_ed25519
-TEST_BOTH = $(patsubst tests/%.c,%,$(filter tests/test_%.c,$(TEST_C))) \
-    $(BACKEND_TESTS)
-TEST_ASAN = $(filter-out $(TEST_BOTH) $(NATIVE_ONLY),$(TEST_C:tests/%.c=%))
 TEST_PROGRAMS = build/eice build/asan/eice build/tsan/libssh2.a \
-    build/tsan/libbearssl.a \
-    $(TEST_BOTH:%=build/tests/native/%) $(NATIVE_ONLY:%=build/tests/native/%) \
-    $(TEST_BOTH:%=build/tests/asan/%) $(TEST_ASAN:%=build/tests/asan/%) \
+    build/tsan/libbearssl.a $(TESTS:%=build/tests/native/%) \
+    $(TESTS:%=build/tests/asan/%) $(NATIVE_HELPERS:%=build/tests/native/%) \
+    $(ASAN_HELPERS:%=build/tests/asan/%) \
     $(EXAMPLES_C:examples/%.c=build/examples/asan/%) \
     $(FUZZ_C:tests/fuzz/%.c=build/tests/asan/%)
 

@@ -208,6 +208,9 @@ static void test_config(void)
     } table[] = {
         {"", "127.0.0.1 || 1 2 5000"},
         {"nameserver 10.0.0.2", "10.0.0.2 || 1 2 5000"},
+        {"nameserver [10.0.0.2]:5353\nnameserver [::1]:53\n"
+         "nameserver [::2]\nnameserver [::3]:65536\nnameserver [x]:1\n",
+         "10.0.0.2 port 5353 ::1 || 1 2 5000"},
         {"nameserver\t10.0.0.2 # x\r\nnameserver fd00::2\r\n",
          "10.0.0.2 fd00::2 || 1 2 5000"},
         {"nameserver 1.1.1.1\nnameserver 2.2.2.2\nnameserver 3.3.3.3\n"
