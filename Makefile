@@ -146,9 +146,9 @@ build/%/libssh2.a: build/deps/src/libssh2.version \
 
 # --- tests ------------------------------------------------------------------
 
-# Every test in C is compiled twice, plain and with sanitizers; the programs
-# that drivers use once, most of them with.  tests/run.py knows what to run.  EICE_VECTORS names the directory of the big
-# sets of test vectors; without it the tests that need them are skipped.
+# Every test in C is compiled twice, plain and with sanitizers; tests/run.py
+# knows what to run.  EICE_VECTORS names the directory of the big sets of test
+# vectors; without it the tests that need them are skipped.
 
 PYTHON ?= /usr/bin/python3
 ONLY ?=
@@ -164,7 +164,7 @@ TEST_H = eice.h Makefile $(wildcard tests/*.h)
 TEST_C = $(filter-out tests/test_backend.c,$(wildcard tests/*.c))
 TESTS = $(filter test_%,$(TEST_C:tests/%.c=%)) test_backend \
     test_backend_portable
-NATIVE_HELPERS = cred_dump crypto_helper ct_ed25519 ssh_kex # as in run.py
+NATIVE_HELPERS = cred_dump crypto_helper ct_ed25519 ssh_kex
 ASAN_HELPERS = $(filter-out test_% $(NATIVE_HELPERS),$(TEST_C:tests/%.c=%))
 FUZZ_C = $(wildcard tests/fuzz/fuzz_*.c)
 EXAMPLES_C = $(wildcard examples/*.c)
@@ -209,8 +209,8 @@ $$(EXAMPLES_C:examples/%.c=build/examples/$(1)/%): build/examples/$(1)/%: \
 endef
 $(foreach f,native asan,$(eval $(call COMPILE_TESTS,$(f))))
 
-# Section tests run in both flavours; the other side of a Python driver has
-# sanitizers, but for those that would take too long with them.
+# Tests run in both flavours; the other side of a Python driver has sanitizers,
+# but for NATIVE_HELPERS (NATIVE in tests/run.py), which would take too long.
 TEST_PROGRAMS = build/eice build/asan/eice build/tsan/libssh2.a \
     build/tsan/libbearssl.a $(TESTS:%=build/tests/native/%) \
     $(TESTS:%=build/tests/asan/%) $(NATIVE_HELPERS:%=build/tests/native/%) \
