@@ -92,7 +92,8 @@
  * MACROS
  * ======
  *   EICE_IMPLEMENTATION    compile the code here, once in a program
- *   EICE_STATIC            all of it private to that file
+ *   EICE_STATIC            all of it private to that file (libssh2 on our
+ *                          BearSSL backend needs eice_ed25519_verify public)
  *   EICE_NO_SSH            without >>ssh; libssh2 is not needed
  *   EICE_NO_AWS            without >>cred, >>aws, >>conn, >>posix's executor
  *   EICE_NO_POSIX          without >>posix

@@ -1,6 +1,7 @@
 /* The other of two units that each have the library for themselves. */
 #define EICE_STATIC
 #define EICE_NO_AWS
+#define EICE_NO_SSH
 #define EICE_IMPLEMENTATION
 #include "eice.h"
 
