@@ -155,7 +155,7 @@ ONLY ?=
 T ?= 60
 
 TEST_FLAGS = $(WARNINGS) -Werror -D_GNU_SOURCE -I. -Itests \
-    -isystem build/deps/include
+    -isystem build/deps/include -Wl,-z,now
 TEST_FLAGS_native = -O1 -g
 TEST_FLAGS_asan = -O0 -g -fsanitize=address,undefined \
     -fno-sanitize-recover=all

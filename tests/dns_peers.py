@@ -75,6 +75,7 @@ class Server:
         self.questions = []
         self.ports = []
         self.held = []
+        self.ahead = False
         while True:
             self.tcp = socket.socket()
             self.tcp.bind(("127.0.0.1", 0))
@@ -135,11 +136,14 @@ class Server:
 
 
 def proper(server, q, peer):
-    """AAAA, then A: a late AAAA is not waited for, and this machine may be busy."""
-    if q.type == A:
+    """AAAA, then A: a late AAAA is not waited for, and this machine may be busy.
+
+    Behind a server that failed over TCP the questions come in any order."""
+    if q.type == A and not server.ahead:
         server.held.append((answer(q, address(q)), peer))
         return
     server.reply(answer(q, address(q)), peer)
+    server.ahead = q.type != A and not server.held
     while server.held:
         server.reply(*server.held.pop())
 

@@ -55,8 +55,12 @@ def prompt_and_exit(w):
 
 @test
 def end_of_file_key(w):
+    """Behind a prompt that is seen: before it the shell has not taken the terminal over yet, and
+    the kernel would take Ctrl-D for the end of a line that nobody reads."""
     with w.terminal("ssh", "web-1") as t:
         shell_prompt(w, t)
+        t.send("PS1='next'': '\r")
+        t.expect("next: ")
         t.send("\x04")
         equal(t.wait(), 0, "status")
         t.restored("after Ctrl-D")

@@ -1,14 +1,10 @@
 /* Ed25519: published vectors, the constants, altered and ambiguous
  * signatures, and what stays behind in memory. */
-#ifndef _DEFAULT_SOURCE
-#define _DEFAULT_SOURCE
-#endif
 #define EICE_IMPLEMENTATION
 #include "eice.h"
+#include "stack.h"
 #include "test.h"
 #include "unhex.h"
-
-#include <signal.h>
 
 typedef eicei_ed25519_num num;
 typedef eicei_ed25519_point point;
@@ -447,78 +443,36 @@ static void test_addition_complete(void)
 
 /* ---- memory ------------------------------------------------------------ */
 
-/* Calls run on a stack of their own, which is searched afterwards: through a
- * second mapping, because memory checkers forbid to look at a dead stack. */
 #define STACK_BYTES 65536u
-static uint8_t *stack;
-static uint8_t *seen;
+static uint64_t stack[STACK_BYTES / 8];
 static bytes left;
 
-static bool map_stack(void)
-{
-    FILE *const f = tmpfile();
-    void *maps[2];
-    size_t i;
-
-    if (f == NULL || ftruncate(fileno(f), STACK_BYTES) != 0) {
-        return false;
-    }
-    for (i = 0; i < 2; i++) {
-        maps[i] = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED,
-                       fileno(f), 0);
-        if (maps[i] == MAP_FAILED) {
-            return false;
-        }
-    }
-    stack = (uint8_t *)maps[0];
-    seen = (uint8_t *)maps[1];
-    return fclose(f) == 0;
-}
-
 /* Leaves the seed behind, to see that the search finds it. */
-static void on_careless(int sig)
+static void run_careless(void)
 {
     uint8_t copy[32];
 
-    (void)sig;
     memcpy(copy, left.seed, sizeof copy);
     eice_sha512(left.sig, copy, sizeof copy);
 }
 
-static void on_public(int sig)
+static void run_public(void)
 {
-    (void)sig;
     eice_ed25519_public(left.public_key, left.seed);
 }
 
-static void on_sign(int sig)
+static void run_sign(void)
 {
-    (void)sig;
     eice_ed25519_sign(left.sig, left.seed, left.public_key, left.msg,
                       left.len);
 }
 
-static bool run_on_stack(void (*handler)(int))
-{
-    struct sigaction action;
-    stack_t alternate;
-
-    memset(&action, 0, sizeof action);
-    memset(&alternate, 0, sizeof alternate);
-    memset(seen, 0, STACK_BYTES);
-    alternate.ss_sp = stack;
-    alternate.ss_size = STACK_BYTES;
-    action.sa_handler = handler;
-    action.sa_flags = SA_ONSTACK;
-    return sigaltstack(&alternate, NULL) == 0
-           && sigaction(SIGUSR1, &action, NULL) == 0 && raise(SIGUSR1) == 0;
-}
-
 static bool stack_holds(const uint8_t word[8])
 {
+    const uint8_t *const seen = (const uint8_t *)stack;
     size_t at;
 
-    for (at = 0; at + 8 <= STACK_BYTES; at++) {
+    for (at = 0; at + 8 <= sizeof stack; at++) {
         if (memcmp(seen + at, word, 8) == 0) {
             return true;
         }
@@ -585,24 +539,18 @@ EICEI_UNUSED static void test_wiped(void)
 {
     size_t i;
 
-    CHECK(map_stack());
-    if (seen == NULL) {
-        return;
-    }
     for (i = 0; i < 32; i++) {
         left.seed[i] = (uint8_t)(i * 7 + 11);
     }
     memcpy(left.msg, "text", 4);
     left.len = 4;
-    CHECK(run_on_stack(on_careless));
+    CHECK(stack_run(stack, sizeof stack, run_careless));
     CHECK(stack_holds(left.seed));
-    CHECK(run_on_stack(on_public));
+    CHECK(stack_run(stack, sizeof stack, run_public));
     check_secrets_gone();
-    CHECK(run_on_stack(on_sign));
+    CHECK(stack_run(stack, sizeof stack, run_sign));
     check_secrets_gone();
     CHECK(verifies(&left));
-    munmap(stack, STACK_BYTES);
-    munmap(seen, STACK_BYTES);
 }
 
 static const test_case tests[] = {

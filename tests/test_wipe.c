@@ -3,9 +3,8 @@
  * after the call. */
 #define EICE_IMPLEMENTATION
 #include "eice.h"
+#include "stack.h"
 #include "test.h"
-
-#include <ucontext.h>
 
 #define ACCESS "ASIAEXAMPLE000000001"
 #define SECRET "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
@@ -61,24 +60,13 @@ static void search(const uint8_t *p, size_t len)
 
 /* ---- the stack --------------------------------------------------------- */
 
-static ucontext_t here;
-static ucontext_t there;
-
 /* Calls `run` on a stack of its own and searches that when it returns:
  * nothing else has been there since. */
 static void on_stack(void (*run)(void))
 {
     static uint64_t stack[STACK / 8];
 
-    memset(stack, 0, sizeof stack);
-    if (getcontext(&there) != 0) {
-        abort();
-    }
-    there.uc_stack.ss_sp = stack;
-    there.uc_stack.ss_size = sizeof stack;
-    there.uc_link = &here;
-    makecontext(&there, run, 0);
-    CHECK_INT(swapcontext(&here, &there), 0);
+    CHECK(stack_run(stack, sizeof stack, run));
     search((const uint8_t *)stack, sizeof stack);
 }
 

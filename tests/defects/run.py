@@ -22,7 +22,7 @@ import threading
 from table import DEFECTS, Defect
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-FLAGS = ["-std=c99", "-D_GNU_SOURCE", "-O0", "-w", "-isystem",
+FLAGS = ["-Wl,-z,now", "-std=c99", "-D_GNU_SOURCE", "-O0", "-w", "-isystem",
          os.path.join(ROOT, "build/deps/include"), "-I" + os.path.join(ROOT, "build/deps")]
 PROGRAM = "tools/eice"
 IMPLEMENTATION = "main.c"  # the file of the program that holds the library
