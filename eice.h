@@ -29,6 +29,7 @@
  *   7  >>dns      stub resolver                               pure
  *   8  >>http     HTTP/1.1 client, CONNECT, URLs              pure
  *   9  >>ws       WebSocket client, RFC 6455                  pure
+ *   10 >>socks    SOCKS5, SOCKS4a, HTTP CONNECT: server      pure
  *   11 >>keys     OpenSSH keys, known_hosts, an agent         pure
  *   12 >>tls      TLS stage over BearSSL, trust anchors       engine
  *   13 >>tunnel   presign, upgrade, frames: one struct        engine
@@ -39,7 +40,6 @@
  *   18 >>posix    executor: sockets, files, clock, entropy    driver
  *   19 >>end      history, licence
  *
- * (10 is kept for the server side of SOCKS.)
  * pure, engine: no I/O, no heap, no clock, no environment, no globals.
  * cloud, session: no I/O either; heap only through the caller's allocator.
  * driver: the only place with system calls.
@@ -1426,6 +1426,72 @@ EICE_API void eice_ws_init(eice_ws *w);
  * after GOT_CLOSE all input is dropped (1.4). */
 EICE_API eice_ws_event eice_ws_next(eice_ws *w, eice_str *in,
                                     eice_str *payload);
+
+/* ======================================================================== *
+ * 10 SOCKS                                                        >>socks  *
+ * ======================================================================== */
+
+/* The server's side of SOCKS5 (RFC 1928), SOCKS4 and 4a, and HTTP CONNECT
+ * (RFC 9110 9.3.6) on one port: the first byte tells which. CONNECT only, no
+ * authentication; names stay names, for the far side to resolve.
+ *
+ *   init -> MORE -- request --> CONNECT -- eice_socks_reply --> bytes pass
+ *            |
+ *            +-- breach, not served --> FAILED (its reply is in _out)
+ *
+ * Level: pure; calls 2. Trusts nothing a client sends: a request is bounded
+ * by EICE_SOCKS_REQUEST, an HTTP head by EICE_SOCKS_HEAD bytes. */
+
+#define EICE_SOCKS_REQUEST 528 /* longest of SOCKS4a: 8 + 255 + 1 + 255 + 1 */
+#define EICE_SOCKS_HEAD 16384
+
+typedef enum eice_socks_event {
+    EICE_SOCKS_MORE,    /* all input is consumed, more is wanted */
+    EICE_SOCKS_CONNECT, /* s->host, s->port; then eice_socks_reply */
+    EICE_SOCKS_FAILED   /* s->error; send what is in _out, then close */
+} eice_socks_event;
+
+/* How the connect went: the numbers of RFC 1928 6. */
+typedef enum eice_socks_outcome {
+    EICE_SOCKS_OK = 0,
+    EICE_SOCKS_GENERAL = 1,
+    EICE_SOCKS_NOT_ALLOWED = 2,
+    EICE_SOCKS_NET_UNREACHABLE = 3,
+    EICE_SOCKS_HOST_UNREACHABLE = 4,
+    EICE_SOCKS_REFUSED = 5,
+    EICE_SOCKS_EXPIRED = 6,
+    EICE_SOCKS_BAD_COMMAND = 7,
+    EICE_SOCKS_BAD_ADDRESS = 8
+} eice_socks_outcome;
+
+typedef struct eice_socks {
+    char host[256];      /* name or address, without brackets; after CONNECT */
+    uint16_t port;       /* never 0 */
+    eice_error error;    /* ARGUMENT at stage LOCAL, after FAILED */
+    struct {
+        uint8_t state;
+        uint8_t version; /* 4, 5, or 'H' for HTTP */
+        uint8_t out_at;
+        uint8_t out_len;
+        uint16_t len;
+        uint16_t head;   /* bytes of an HTTP head */
+        uint8_t in[EICE_SOCKS_REQUEST];
+        uint8_t out[112];
+    } priv;
+} eice_socks;
+
+EICE_API void eice_socks_init(eice_socks *s);
+/* Consumes from the front of *in; bytes behind the request stay there: they
+ * belong to the destination. Bytes may arrive in any portions. After CONNECT
+ * and FAILED the same is answered again and nothing consumed. */
+EICE_API eice_socks_event eice_socks_feed(eice_socks *s, eice_str *in);
+/* What is to be sent to the client now; it may be something after MORE too
+ * (SOCKS5 agrees on a method first). */
+EICE_API size_t eice_socks_out(const eice_socks *s, const uint8_t **p);
+EICE_API void eice_socks_out_ack(eice_socks *s, size_t n);
+/* The answer to a CONNECT, once; it is in _out afterwards. Anything but OK:
+ * close when that is sent. */
+EICE_API void eice_socks_reply(eice_socks *s, eice_socks_outcome outcome);
 
 /* ======================================================================== *
  * 11 KEYS                                                          >>keys  *
@@ -8955,6 +9021,374 @@ EICE_API eice_ws_event eice_ws_next(eice_ws *w, eice_str *in,
     } while (event == EICE_WS_MORE
              && (in->len > 0 || w->priv.state != before));
     return event;
+}
+
+/* ======================================================================== *
+ * 10 SOCKS                                                        >>socks  *
+ * ======================================================================== */
+
+/* Purpose: one request of a local client, whichever of three protocols it
+ * speaks. A request is gathered byte by byte and judged when it is whole.
+ * Sources: RFC 1928; SOCKS4 and SOCKS4A (Ying-Da Lee); RFC 9110, 9112. */
+
+typedef enum eicei_socks_state {
+    EICEI_SOCKS_START,
+    EICEI_SOCKS_METHODS, /* SOCKS5, RFC 1928 3 */
+    EICEI_SOCKS_REQUEST5,
+    EICEI_SOCKS_REQUEST4,
+    EICEI_SOCKS_LINE,    /* HTTP: the request line */
+    EICEI_SOCKS_FIELDS,  /* and the rest of the head */
+    EICEI_SOCKS_READY,
+    EICEI_SOCKS_ANSWERED,
+    EICEI_SOCKS_DEAD
+} eicei_socks_state;
+
+void eice_socks_init(eice_socks *s)
+{
+    memset(s, 0, sizeof *s);
+}
+
+EICEI_PRIVATE void eicei_socks_send(eice_socks *s, eice_buf *b)
+{
+    s->priv.out_len = (uint8_t)b->len;
+}
+
+/* Where the next thing to be sent is written: behind what is not sent yet. */
+EICEI_PRIVATE void eicei_socks_room(eice_socks *s, eice_buf *b)
+{
+    eice_buf_init(b, s->priv.out, sizeof s->priv.out);
+    b->len = s->priv.out_len;
+}
+
+EICEI_PRIVATE void eicei_socks_http(eice_buf *b, eice_socks_outcome outcome)
+{
+    static const char *const status[] = {
+        "200 Connection established", "502 Bad Gateway", "403 Forbidden",
+        "502 Bad Gateway", "502 Bad Gateway", "502 Bad Gateway",
+        "504 Gateway Timeout", "405 Method Not Allowed", "400 Bad Request",
+    };
+
+    eice_putf(b, "HTTP/1.1 %s\r\n%s\r\n", status[outcome],
+              outcome == EICE_SOCKS_OK
+                  ? "" /* RFC 9110 9.3.6: no length in a success */
+                  : "Content-Length: 0\r\nConnection: close\r\n");
+}
+
+EICEI_PRIVATE void eicei_socks_answer(eice_socks *s,
+                                      eice_socks_outcome outcome)
+{
+    static const uint8_t any[6] = {0, 0, 0, 0, 0, 0}; /* address and port */
+    eice_buf b;
+
+    eicei_socks_room(s, &b);
+    if (s->priv.version == 5) {
+        eice_put_byte(&b, 5);
+        eice_put_byte(&b, (unsigned char)outcome);
+        eice_put_byte(&b, 0);
+        eice_put_byte(&b, 1); /* IPv4: the address we are bound to, unknown */
+        eice_put(&b, eice_str_make(any, sizeof any));
+    } else if (s->priv.version == 4) {
+        eice_put_byte(&b, 0);
+        eice_put_byte(&b, outcome == EICE_SOCKS_OK ? 90 : 91);
+        eice_put(&b, eice_str_make(any, sizeof any));
+    } else if (s->priv.version == 'H') {
+        eicei_socks_http(&b, outcome);
+    }
+    eicei_socks_send(s, &b);
+}
+
+EICEI_PRIVATE void eicei_socks_fail(eice_socks *s, eice_socks_outcome outcome,
+                                    const char *what)
+{
+    static const char *const names[] = {"proxy client", "SOCKS4 client",
+                                        "SOCKS5 client", "HTTP client"};
+    const unsigned v = s->priv.version;
+    const size_t name = v == 4 ? 1 : v == 5 ? 2 : v == 'H' ? 3 : 0;
+
+    eice_fail(&s->error, EICE_E_ARGUMENT, EICE_STAGE_LOCAL, "%s: %s",
+              names[name], what);
+    eicei_socks_answer(s, outcome);
+    s->priv.state = EICEI_SOCKS_DEAD;
+}
+
+/* Printable ASCII without blanks: it goes into messages and to a resolver. */
+EICEI_PRIVATE bool eicei_socks_host(eice_socks *s, const uint8_t *p, size_t n)
+{
+    size_t i;
+
+    for (i = 0; i < n; i++) {
+        if (p[i] <= 0x20 || p[i] >= 0x7f) {
+            return false;
+        }
+    }
+    if (n == 0 || n >= sizeof s->host) {
+        return false;
+    }
+    memcpy(s->host, p, n);
+    s->host[n] = 0;
+    return true;
+}
+
+EICEI_PRIVATE void eicei_socks_address(eice_socks *s, int family,
+                                       const uint8_t *p)
+{
+    char text[EICE_IP_TEXT];
+    eice_ip ip;
+
+    memset(&ip, 0, sizeof ip);
+    ip.family = (uint8_t)family;
+    memcpy(ip.bytes, p, family == 4 ? 4 : 16);
+    eice_copy_text(s->host, sizeof s->host,
+                   eice_str_c(eice_ip_format(&ip, text)));
+}
+
+EICEI_PRIVATE void eicei_socks_ready(eice_socks *s, const uint8_t *port)
+{
+    s->port = (uint16_t)((unsigned)port[0] << 8 | port[1]);
+    if (s->port == 0) {
+        eicei_socks_fail(s, EICE_SOCKS_GENERAL, "port 0");
+        return;
+    }
+    s->priv.state = EICEI_SOCKS_READY;
+}
+
+/* RFC 1928 3: version, how many, methods. */
+EICEI_PRIVATE void eicei_socks_methods(eice_socks *s)
+{
+    const uint8_t *in = s->priv.in;
+    eice_buf b;
+
+    if (s->priv.len < 2 || s->priv.len < 2u + in[1]) {
+        return;
+    }
+    eicei_socks_room(s, &b);
+    eice_put_byte(&b, 5);
+    if (memchr(in + 2, 0, in[1]) == NULL) {
+        eice_put_byte(&b, 0xff);
+        eicei_socks_send(s, &b);
+        eice_fail(&s->error, EICE_E_ARGUMENT, EICE_STAGE_LOCAL,
+                  "SOCKS5 client: wants to authenticate");
+        s->priv.state = EICEI_SOCKS_DEAD;
+        return;
+    }
+    eice_put_byte(&b, 0);
+    eicei_socks_send(s, &b);
+    s->priv.len = 0;
+    s->priv.state = EICEI_SOCKS_REQUEST5;
+}
+
+/* RFC 1928 4: version, command, 0, type of address, address, port. */
+EICEI_PRIVATE void eicei_socks_request5(eice_socks *s)
+{
+    const uint8_t *in = s->priv.in;
+    const size_t len = s->priv.len;
+    size_t n;
+
+    if (in[0] != 5) {
+        eicei_socks_fail(s, EICE_SOCKS_GENERAL, "not a request of version 5");
+        return;
+    }
+    if (len < 5) {
+        return;
+    }
+    n = in[3] == 1 ? 4 : in[3] == 4 ? 16 : in[3] == 3 ? 1u + in[4] : 0;
+    if (n != 0 && len < 4 + n + 2) {
+        return;
+    }
+    if (in[1] != 1) {
+        eicei_socks_fail(s, EICE_SOCKS_BAD_COMMAND,
+                         "only CONNECT is served");
+    } else if (n == 0) {
+        eicei_socks_fail(s, EICE_SOCKS_BAD_ADDRESS,
+                         "unknown type of address");
+    } else if (in[3] == 3 && !eicei_socks_host(s, in + 5, n - 1)) {
+        eicei_socks_fail(s, EICE_SOCKS_GENERAL, "malformed host name");
+    } else {
+        if (in[3] != 3) {
+            eicei_socks_address(s, in[3] == 1 ? 4 : 6, in + 4);
+        }
+        eicei_socks_ready(s, in + 4 + n);
+    }
+}
+
+/* 4, command, port, address, user NUL; 4a: address 0.0.0.x, then host NUL. */
+EICEI_PRIVATE void eicei_socks_request4(eice_socks *s)
+{
+    const uint8_t *in = s->priv.in;
+    const size_t len = s->priv.len;
+    const uint8_t *user_end;
+    size_t at;
+    bool named;
+
+    if (len < 9) {
+        return;
+    }
+    user_end = (const uint8_t *)memchr(in + 8, 0, len - 8);
+    at = user_end != NULL ? (size_t)(user_end - in) + 1 : len;
+    named = in[4] == 0 && in[5] == 0 && in[6] == 0 && in[7] != 0;
+    if (at > 8 + 256 || len > at + 256) {
+        eicei_socks_fail(s, EICE_SOCKS_GENERAL, "name too long");
+        return;
+    }
+    if (user_end == NULL || (named && (len == at || in[len - 1] != 0))) {
+        return;
+    }
+    if (in[1] != 1) {
+        eicei_socks_fail(s, EICE_SOCKS_BAD_COMMAND,
+                         "only CONNECT is served");
+    } else if (named && !eicei_socks_host(s, in + at, len - at - 1)) {
+        eicei_socks_fail(s, EICE_SOCKS_GENERAL, "malformed host name");
+    } else {
+        if (!named) {
+            eicei_socks_address(s, 4, in + 4);
+        }
+        eicei_socks_ready(s, in + 2);
+    }
+}
+
+/* authority-form (RFC 9112 3.2.3): host:port, IPv6 in brackets. */
+EICEI_PRIVATE bool eicei_socks_authority(eice_socks *s, eice_str a)
+{
+    uint64_t port = 0;
+    size_t colon = a.len;
+    size_t end;
+    size_t start = 0;
+
+    while (colon > 0 && a.ptr[colon - 1] != ':') {
+        colon--;
+    }
+    if (colon < 2
+        || !eice_str_u64(eice_str_make(a.ptr + colon, a.len - colon), 65535,
+                         &port)
+        || port == 0) {
+        return false;
+    }
+    end = colon - 1;
+    if (a.ptr[0] == '[' && end > 2 && a.ptr[end - 1] == ']') {
+        start = 1;
+        end--;
+    } else if (eice_str_find(eice_str_make(a.ptr, end), ':') < end) {
+        return false; /* IPv6 without brackets: where is the port? */
+    }
+    s->port = (uint16_t)port;
+    return eicei_socks_host(s, (const uint8_t *)a.ptr + start, end - start);
+}
+
+EICEI_PRIVATE void eicei_socks_line(eice_socks *s)
+{
+    eice_str line = eice_str_trim(eice_str_make(s->priv.in, s->priv.len));
+    const eice_str method = eice_str_cut(&line, ' ');
+    const eice_str authority = eice_str_cut(&line, ' ');
+
+    if (!eice_str_is(method, "CONNECT")) {
+        eicei_socks_fail(s, EICE_SOCKS_BAD_COMMAND, "only CONNECT is served");
+    } else if (!eice_str_starts(line, "HTTP/1.")
+               || !eicei_socks_authority(s, authority)) {
+        eicei_socks_fail(s, EICE_SOCKS_BAD_ADDRESS, "malformed request");
+    } else {
+        s->priv.len = 0;
+        s->priv.state = EICEI_SOCKS_FIELDS;
+    }
+}
+
+/* Fields are skipped; the head ends with an empty line. */
+EICEI_PRIVATE void eicei_socks_head(eice_socks *s, uint8_t byte)
+{
+    const bool empty = s->priv.len == 1
+                       || (s->priv.len == 2 && s->priv.in[0] == '\r');
+
+    if (++s->priv.head > EICE_SOCKS_HEAD) {
+        eicei_socks_fail(s, EICE_SOCKS_BAD_ADDRESS, "head too long");
+    } else if (byte != '\n') {
+        if (s->priv.len == EICE_SOCKS_REQUEST) {
+            s->priv.len--; /* longer than any line that means something */
+        }
+    } else if (s->priv.state == EICEI_SOCKS_LINE) {
+        eicei_socks_line(s);
+    } else if (empty) {
+        s->priv.state = EICEI_SOCKS_READY;
+    } else {
+        s->priv.len = 0;
+    }
+}
+
+EICEI_PRIVATE void eicei_socks_first(eice_socks *s, uint8_t byte)
+{
+    if (byte == 5) {
+        s->priv.version = 5;
+        s->priv.state = EICEI_SOCKS_METHODS;
+    } else if (byte == 4) {
+        s->priv.version = 4;
+        s->priv.state = EICEI_SOCKS_REQUEST4;
+    } else if (byte >= 'A' && byte <= 'Z') {
+        s->priv.version = 'H';
+        s->priv.head = 1;
+        s->priv.state = EICEI_SOCKS_LINE;
+    } else {
+        eicei_socks_fail(s, EICE_SOCKS_GENERAL,
+                         "speaks neither SOCKS nor HTTP");
+    }
+}
+
+EICEI_PRIVATE void eicei_socks_byte(eice_socks *s, uint8_t byte)
+{
+    s->priv.in[s->priv.len++] = byte;
+    switch (s->priv.state) {
+    case EICEI_SOCKS_START:
+        eicei_socks_first(s, byte);
+        break;
+    case EICEI_SOCKS_METHODS:
+        eicei_socks_methods(s);
+        break;
+    case EICEI_SOCKS_REQUEST5:
+        eicei_socks_request5(s);
+        break;
+    case EICEI_SOCKS_REQUEST4:
+        eicei_socks_request4(s);
+        break;
+    default:
+        eicei_socks_head(s, byte);
+        break;
+    }
+}
+
+eice_socks_event eice_socks_feed(eice_socks *s, eice_str *in)
+{
+    while (in->len > 0 && s->priv.state < EICEI_SOCKS_READY) {
+        const uint8_t byte = (uint8_t)*in->ptr;
+
+        in->ptr++;
+        in->len--;
+        eicei_socks_byte(s, byte);
+    }
+    if (s->priv.state == EICEI_SOCKS_DEAD) {
+        return EICE_SOCKS_FAILED;
+    }
+    return s->priv.state < EICEI_SOCKS_READY ? EICE_SOCKS_MORE
+                                             : EICE_SOCKS_CONNECT;
+}
+
+size_t eice_socks_out(const eice_socks *s, const uint8_t **p)
+{
+    *p = s->priv.out + s->priv.out_at;
+    return (size_t)s->priv.out_len - s->priv.out_at;
+}
+
+void eice_socks_out_ack(eice_socks *s, size_t n)
+{
+    s->priv.out_at = (uint8_t)(s->priv.out_at + n);
+    if (s->priv.out_at == s->priv.out_len) {
+        s->priv.out_at = 0;
+        s->priv.out_len = 0;
+    }
+}
+
+void eice_socks_reply(eice_socks *s, eice_socks_outcome outcome)
+{
+    if (s->priv.state == EICEI_SOCKS_READY) {
+        s->priv.state = EICEI_SOCKS_ANSWERED;
+        eicei_socks_answer(s, outcome);
+    }
 }
 
 /* ======================================================================== *
