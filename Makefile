@@ -240,7 +240,12 @@ fuzz: $(FUZZ_C:tests/fuzz/%.c=build/fuzz/%) ## fuzz each parser for T=60 seconds
 bench: build/eice build/native/libssh2.a build/native/libbearssl.a ## figures
 	@$(PYTHON) tests/bench/bench.py
 
-test-long: test ## all tests, then T=60 seconds of each fuzzer
+packages-long: packages-test ## install the Debian packages for test-long
+	@tools/deps/packages long
+
+# Long forms of the tests, OpenSSH 10 and the AWS CLI of Debian 13 (as root).
+test-long: packages-long build/tests/native/e2e_channels ## all tests, in full
+	@EICE_LONG=1 $(MAKE) --no-print-directory test
 	@$(MAKE) --no-print-directory fuzz
 
 test-defects: build/native/libssh2.a build/native/libbearssl.a ## test the tests
@@ -260,5 +265,5 @@ distclean: ## remove build/
 	rm -rf build
 
 .PHONY: all help install deps deps-tls deps-ssh packages packages-demo \
-    packages-test test test-programs test-defects test-long bench fuzz demo \
+    packages-test packages-long test test-programs test-defects test-long bench fuzz demo \
     clean distclean FORCE

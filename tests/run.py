@@ -34,11 +34,14 @@ NATIVE = {"crypto_helper", "cred_dump", "ssh_kex", "test_sigv4"}
 # What a driver gets besides.
 ARGUMENTS = {"failures": ["build/asan/eice"]}
 
+# Only with EICE_LONG=1, as `make test-long` sets it.
+LONG = {"trixie": 1800}
+
 # Tests repeated under valgrind: (program, its argument: only tests with this word).
 VALGRIND = [("test_base", ""), ("test_keys", ""), ("test_aws", ""), ("test_cred", ""),
             ("test_ws", "vector")]
 # Variables of the caller's that would change what AWS and network programs do.
-PASSED_ON = {"EICE_VECTORS", "EICE_REQUIRE_ALL", "EICE_SEED", "EICE_STRIDE"}
+PASSED_ON = {"EICE_VECTORS", "EICE_REQUIRE_ALL", "EICE_SEED", "EICE_STRIDE", "EICE_LONG"}
 CLEARED = r"(AWS_|EICE_|XDG_|MAKE|MFLAGS|SSH_)|.*(_proxy|_CA_BUNDLE|CERT_FILE|CERT_DIR)$"
 
 
@@ -231,11 +234,14 @@ def is_program(driver):
 
 def drivers():
     out = []
+    long = os.environ.get("EICE_LONG") == "1"
     for name in filter(is_program, stems("tests/*.py")):
+        if name in LONG and not long:
+            continue
         argv = [PYTHON, f"tests/{name}.py", *ARGUMENTS.get(name, [])]
         argv += [f"build/tests/{'native' if need in NATIVE else 'asan'}/{need}"
                  for need in needs(name)]
-        out.append(Program(name, argv, 400))
+        out.append(Program(name, argv, LONG.get(name, 1200 if long else 400)))
     return out
 
 
