@@ -2482,6 +2482,8 @@ typedef struct eice_conn_opts {
     uint32_t key_life_ms;        /* 0 is 60000: how long a pushed key is
                                     valid; it is pushed again in time */
     const eice_alloc *alloc;   /* NULL: malloc; outlives the connection */
+    const char *host_key_alias;  /* name in the host key file; NULL is the
+                                    instance's id, or what stands for it */
 } eice_conn_opts;
 
 /* One thing tried, in the order of their ends: the trail. */
@@ -18321,7 +18323,9 @@ EICEI_PRIVATE void eicei_choose(eice_conn *c)
                   "instance %s has no private address", i->id);
         eicei_conn_fail(c, &e);
     }
-    if (c->instance_id[0] != 0) {
+    if (eicei_set(c->o.host_key_alias)) {
+        eicei_copy_c(c->host_name, sizeof c->host_name, c->o.host_key_alias);
+    } else if (c->instance_id[0] != 0) {
         eicei_copy_c(c->host_name, sizeof c->host_name, c->instance_id);
     } else {
         eice_buf b;
@@ -19485,6 +19489,19 @@ void eice_conn_net_eof(eice_conn *c, int slot, eice_err why, int sys_errno)
 
 /* ---- life -------------------------------------------------------------- */
 
+/* What stands in a host key file without a meaning of its own. */
+EICEI_PRIVATE bool eicei_is_host_name(const char *name)
+{
+    const char *p;
+
+    for (p = name; *p != 0; p++) {
+        if (*p <= ' ' || *p > '~' || strchr(",*?!#|@", *p) != NULL) {
+            return false;
+        }
+    }
+    return p - name <= 120;
+}
+
 EICEI_PRIVATE eice_err eicei_conn_check(const eice_conn_opts *o, eice_error *e)
 {
     if (o->goal != EICE_GOAL_IDENTITY && !eicei_set(o->target)) {
@@ -19498,6 +19515,12 @@ EICEI_PRIVATE eice_err eicei_conn_check(const eice_conn_opts *o, eice_error *e)
         return eice_fail(e, EICE_E_ARGUMENT, EICE_STAGE_CONFIG,
                          "tunnel duration %u: at most 3600 s",
                          o->max_tunnel_duration_s);
+    }
+    if (eicei_set(o->host_key_alias)
+        && !eicei_is_host_name(o->host_key_alias)) {
+        return eice_fail(e, EICE_E_ARGUMENT, EICE_STAGE_CONFIG,
+                         "%s cannot be a name in the host key file",
+                         o->host_key_alias);
     }
     if (o->goal == EICE_GOAL_PUSH && o->public_key.len == 0) {
         return eice_fail(e, EICE_E_ARGUMENT, EICE_STAGE_CONFIG,

@@ -15,7 +15,19 @@ typedef enum set_kind {
     SET_NO_TTY,
     SET_ESCAPE,
     SET_OPENSSH, /* -o Name=value */
+    SET_FAMILY,
+    SET_YES_NO,  /* bool, from a word of ssh_config */
+    SET_TTY_WORD,
+    SET_ALIVE,
+    SET_LEVEL,
+    SET_SESSION,
+    SET_REST,    /* const char *: the rest of the line */
+    SET_SEND_ENV,
+    SET_SET_ENV,
     SET_IGNORED, /* accepted, no effect here */
+    SET_WITHOUT, /* said to be missing; `help` has what */
+    SET_REFUSED, /* an error; `help` has why */
+    SET_QUERY,   /* answered at once: -V, -Q */
     SET_HELP
 } set_kind;
 
@@ -63,12 +75,12 @@ static const option options[] = {
     {0, "json", NULL, NULL, "answers and errors as JSON", SET_FLAG, AT(json),
      0, 0},
     {'v', "verbose", NULL, NULL, "say what happens, a line a phase",
-     SET_VERBOSE, 0, 0, 0},
+     SET_VERBOSE, AT(verbose), 0, 0},
     {'q', "quiet", NULL, NULL, "errors only", SET_FLAG, AT(quiet), 0, 0},
     {'h', "help", NULL, NULL, "this text", SET_HELP, 0, 0, 0},
     {0, "hostkey-policy", "P", "ssh",
      "tofu (default), strict or off: what to do about unknown host keys",
-     SET_POLICY, 0, 0, 0},
+     SET_POLICY, AT(conn.policy), 0, 0},
     {0, "known-hosts", "FILE", "ssh", "host keys", SET_TEXT,
      AT(conn.known_hosts), 0, 0},
     {'l', "user", "NAME", "ssh push-key", "login on the instance (ec2-user)",
@@ -81,14 +93,46 @@ static const option options[] = {
     {'n', NULL, NULL, "ssh", "stdin is empty", SET_FLAG, AT(no_stdin), 0, 0},
     {'s', NULL, NULL, "ssh", "the command is a subsystem, such as sftp",
      SET_FLAG, AT(subsystem), 0, 0},
-    {'e', NULL, "CHAR", "ssh", "escape character (~), or none", SET_ESCAPE, 0,
-     0, 0},
+    {'e', NULL, "CHAR", "ssh", "escape character (~), or none", SET_ESCAPE,
+     AT(escape), 0, 0},
+    {'4', NULL, NULL, "ssh", "IPv4 only", SET_FAMILY, AT(family), 4, 0},
+    {'6', NULL, NULL, "ssh", "IPv6 only", SET_FAMILY, AT(family), 6, 0},
+    {'E', NULL, "FILE", "ssh", "append what eice says to this file",
+     SET_TEXT, AT(log_file), 0, 0},
+    {'F', NULL, "FILE", "ssh", "read this ssh_config; none is read otherwise",
+     SET_TEXT, AT(config_file), 0, 0},
+    {'G', NULL, NULL, "ssh", "show the settings in effect and end", SET_FLAG,
+     AT(show_config), 0, 0},
+    {'Q', NULL, "WHAT", "ssh", "list what is known: cipher, mac, kex, key",
+     SET_QUERY, AT(query), 0, 0},
+    {'V', NULL, NULL, "ssh", "show the version", SET_QUERY, AT(query), 0, 0},
     {'o', NULL, "NAME=VALUE", "ssh", "an option in ssh_config's words",
      SET_OPENSSH, 0, 0, 0},
-    {'x', NULL, NULL, "ssh", NULL, SET_IGNORED, 0, 0, 0},
-    {'a', NULL, NULL, "ssh", NULL, SET_IGNORED, 0, 0, 0},
+    {'O', NULL, "COMMAND", "ssh", NULL, SET_TEXT, AT(control), 0, 0},
+    {'S', NULL, "PATH", "ssh", NULL, SET_TEXT, AT(control_path), 0, 0},
+    {'M', NULL, NULL, "ssh", NULL, SET_IGNORED, 0, 0, 0},
     {'C', NULL, NULL, "ssh", NULL, SET_IGNORED, 0, 0, 0},
-    {'4', NULL, NULL, "ssh", NULL, SET_IGNORED, 0, 0, 0},
+    {'K', NULL, NULL, "ssh", NULL, SET_IGNORED, 0, 0, 0},
+    {'a', NULL, NULL, "ssh", NULL, SET_IGNORED, 0, 0, 0},
+    {'k', NULL, NULL, "ssh", NULL, SET_IGNORED, 0, 0, 0},
+    {'x', NULL, NULL, "ssh", NULL, SET_IGNORED, 0, 0, 0},
+    {'A', NULL, NULL, "ssh", "agent forwarding", SET_WITHOUT, 0, 0, 0},
+    {'X', NULL, NULL, "ssh", "X11 forwarding", SET_WITHOUT, 0, 0, 0},
+    {'Y', NULL, NULL, "ssh", "X11 forwarding", SET_WITHOUT, 0, 0, 0},
+    {'I', NULL, NULL, "ssh", "-I: PKCS#11 keys are not supported",
+     SET_REFUSED, 0, 0, 0},
+    {'B', NULL, NULL, "ssh", "-B: an interface cannot be chosen",
+     SET_REFUSED, 0, 0, 0},
+    {'b', NULL, NULL, "ssh", "-b: the local address cannot be chosen",
+     SET_REFUSED, 0, 0, 0},
+    {'c', NULL, NULL, "ssh", "-c: the ciphers cannot be chosen", SET_REFUSED,
+     0, 0, 0},
+    {'m', NULL, NULL, "ssh", "-m: the MACs cannot be chosen", SET_REFUSED, 0,
+     0, 0},
+    {'w', NULL, NULL, "ssh", "-w: an endpoint carries no tun devices",
+     SET_REFUSED, 0, 0, 0},
+    {'y', NULL, NULL, "ssh", "-y: no syslog here; -E FILE writes a file",
+     SET_REFUSED, 0, 0, 0},
     {0, "push", "USER[:KEY]", "proxy",
      "push a public key first: a file, or agent", SET_TEXT, AT(push), 0, 0},
     {0, "agent-socket", "PATH", "proxy",
@@ -101,29 +145,48 @@ static const option options[] = {
 
 #define OPTION_COUNT (sizeof options / sizeof options[0])
 
-/* ssh_config words that mean something here, as -o gives them. */
-typedef struct openssh_word {
-    const char *name;
-    const char *as;      /* long option, or NULL: see word_policy etc. */
-} openssh_word;
+/* Words of ssh_config, as -o and the file of -F give them. */
+#define WORD(name, kind, offset) {0, name, "", NULL, NULL, kind, offset, 0, 0}
+#define WORD_NUMBER(name, kind, offset, most) \
+    {0, name, "", NULL, NULL, kind, offset, 1, most}
 
-static const openssh_word openssh_words[] = {
-    {"User", "user"},
-    {"Port", "port"},
-    {"ConnectTimeout", "connect-timeout"},
-    {"UserKnownHostsFile", "known-hosts"},
+static const option openssh_words[] = {
+    WORD("User", SET_TEXT, AT(conn.user)),
+    WORD_NUMBER("Port", SET_PORT, AT(conn.port), 65535),
+    WORD("HostName", SET_TEXT, AT(conn.target)),
+    WORD("HostKeyAlias", SET_TEXT, AT(conn.host_key_alias)),
+    WORD_NUMBER("ConnectTimeout", SET_MS, AT(conn.connect_timeout_ms), 3600),
+    WORD_NUMBER("ConnectionAttempts", SET_SECONDS, AT(attempts), 1000),
+    WORD("UserKnownHostsFile", SET_TEXT, AT(conn.known_hosts)),
+    WORD("StrictHostKeyChecking", SET_POLICY, AT(conn.policy)),
+    WORD("RequestTTY", SET_TTY_WORD, AT(tty)),
+    WORD("EscapeChar", SET_ESCAPE, AT(escape)),
+    WORD("StdinNull", SET_YES_NO, AT(no_stdin)),
+    WORD("SessionType", SET_SESSION, AT(subsystem)),
+    WORD("RemoteCommand", SET_REST, AT(remote_command)),
+    WORD("AddressFamily", SET_FAMILY, AT(family)),
+    WORD("ServerAliveInterval", SET_ALIVE, AT(conn.keepalive_ms)),
+    WORD("LogLevel", SET_LEVEL, AT(verbose)),
+    WORD("ControlPath", SET_TEXT, AT(control_path)),
+    WORD("SendEnv", SET_SEND_ENV, 0),
+    WORD("SetEnv", SET_SET_ENV, 0),
 };
 
 /* Accepted for the sake of scripts: they ask for what is so anyway, or for
  * what has no meaning in a tunnel. */
 static const char *const openssh_ignored[] = {
-    "BatchMode", "IdentitiesOnly", "IdentityFile", "PasswordAuthentication",
-    "KbdInteractiveAuthentication", "PreferredAuthentications", "LogLevel",
-    "ForwardX11", "ForwardX11Trusted", "ForwardAgent", "Compression",
-    "ControlMaster", "ControlPath", "ControlPersist", "ClearAllForwardings",
-    "PermitLocalCommand", "RemoteCommand", "TCPKeepAlive", "AddressFamily",
-    "ServerAliveCountMax", "GSSAPIAuthentication", "SendEnv",
-    "PubkeyAuthentication", "CheckHostIP", "GlobalKnownHostsFile",
+    "AddKeysToAgent", "BatchMode", "CanonicalizeHostname", "CheckHostIP",
+    "ClearAllForwardings", "Compression", "ControlMaster", "ControlPersist",
+    "EnableSSHKeysign", "ExitOnForwardFailure", "ForwardAgent", "ForwardX11",
+    "ForwardX11Timeout", "ForwardX11Trusted", "GlobalKnownHostsFile",
+    "GSSAPIAuthentication", "GSSAPIDelegateCredentials", "HashKnownHosts",
+    "HostbasedAuthentication", "IdentitiesOnly", "IdentityAgent",
+    "IdentityFile", "IPQoS", "KbdInteractiveAuthentication",
+    "ChallengeResponseAuthentication", "NumberOfPasswordPrompts",
+    "PasswordAuthentication", "PermitLocalCommand",
+    "PreferredAuthentications", "ProxyCommand", "ProxyUseFdpass",
+    "PubkeyAuthentication", "ServerAliveCountMax", "StreamLocalBindUnlink",
+    "TCPKeepAlive", "UpdateHostKeys", "VerifyHostKeyDNS", "VisualHostKey",
 };
 
 int cli_usage_error(const cli *c, const char *what, const char *value)
@@ -132,8 +195,9 @@ int cli_usage_error(const cli *c, const char *what, const char *value)
     eice_error e;
 
     memset(&e, 0, sizeof e);
-    eice_fail(&e, EICE_E_ARGUMENT, EICE_STAGE_CONFIG, "%s%s%s", what,
-              value != NULL ? ": " : "", value != NULL ? value : "");
+    eice_fail(&e, EICE_E_ARGUMENT, EICE_STAGE_CONFIG, "%s%s%s%s%s",
+              c->where != NULL ? c->where : "", c->where != NULL ? ": " : "",
+              what, value != NULL ? ": " : "", value != NULL ? value : "");
     snprintf(e.remedy, sizeof e.remedy, "see eice %s%s--help",
              c->command != NULL ? c->command : "",
              c->command != NULL ? " " : "");
@@ -169,7 +233,8 @@ void cli_print_options(FILE *out, const char *command)
         const option *o = &options[i];
         char left[64];
 
-        if (o->help == NULL || !option_here(o, command)) {
+        if (o->help == NULL || o->kind == SET_WITHOUT
+            || o->kind == SET_REFUSED || !option_here(o, command)) {
             continue;
         }
         snprintf(left, sizeof left, "%c%c%s%s%s%s%s",
@@ -192,8 +257,7 @@ static int set_number(cli *c, const option *o, const char *value)
         char what[96];
 
         snprintf(what, sizeof what, "%s%s takes a number from %u to %u",
-                 o->name != NULL ? "--" : "-",
-                 o->name != NULL ? o->name : "option", (unsigned)o->least,
+                 o->value[0] == 0 ? "-o " : "--", o->name, (unsigned)o->least,
                  (unsigned)o->most);
         return cli_usage_error(c, what, value);
     }
@@ -255,55 +319,136 @@ static int set_escape(cli *c, const char *value)
     return -1;
 }
 
-static const option *option_named(const char *name, size_t len,
-                                  const char *command);
-static int set_option(cli *c, const option *o, const char *value);
-
-/* -o Name=value, or "Name value". */
-static int set_openssh(cli *c, const char *text)
+/* One of several words, by its place in a table of them. */
+static int set_word(cli *c, const option *o, const char *value,
+                    const char *const *table, size_t count)
 {
-    const size_t n = strcspn(text, "= \t");
-    const char *value = text + n + strspn(text + n, "= \t");
-    const eice_str name = eice_str_make(text, n);
+    char what[64];
     size_t i;
 
-    for (i = 0; i < sizeof openssh_words / sizeof openssh_words[0]; i++) {
-        if (eice_str_is_nocase(name, openssh_words[i].name)) {
-            const char *as = openssh_words[i].as;
-
-            return set_option(c, option_named(as, strlen(as), "ssh"), value);
+    for (i = 0; i < count; i++) {
+        if (eice_str_is_nocase(eice_str_c(value), table[i])) {
+            return (int)i;
         }
     }
-    if (eice_str_is_nocase(name, "StrictHostKeyChecking")) {
-        return set_policy(c, value);
-    }
-    if (eice_str_is_nocase(name, "RequestTTY")) {
-        c->tty = strcmp(value, "no") == 0      ? CLI_TTY_NO
-                 : strcmp(value, "force") == 0 ? CLI_TTY_FORCE
-                 : strcmp(value, "yes") == 0   ? CLI_TTY_YES
-                                               : CLI_TTY_AUTO;
+    snprintf(what, sizeof what, "%s cannot be", o->name);
+    cli_usage_error(c, what, value);
+    return -1;
+}
+
+#define WORDS(table) (table), sizeof(table) / sizeof((table)[0])
+
+static int set_openssh_word(cli *c, const option *o, const char *value)
+{
+    static const char *const yes_no[] = {"no", "false", "yes", "true"};
+    static const char *const ttys[] = {"auto", "no", "yes", "force"};
+    static const char *const levels[]
+        = {"quiet", "fatal", "error", "info",
+           "verbose", "debug", "debug1", "debug2", "debug3"};
+    static const char *const sessions[] = {"default", "subsystem"};
+    static const char *const families[] = {"any", "inet", "inet6"};
+    int n = -1;
+
+    if (o->kind == SET_YES_NO) {
+        n = set_word(c, o, value, WORDS(yes_no));
+        *((char *)c + o->offset) = n >= 2;
+    } else if (o->kind == SET_TTY_WORD) {
+        n = set_word(c, o, value, WORDS(ttys));
+        c->tty = (cli_tty)n;
+    } else if (o->kind == SET_LEVEL) {
+        n = set_word(c, o, value, WORDS(levels));
+        c->quiet = n <= 2;
+        c->verbose = n >= 4;
+    } else if (o->kind == SET_SESSION) {
+        n = set_word(c, o, value, WORDS(sessions));
+        c->subsystem = n == 1;
+    } else if (o->least == 0) {
+        n = set_word(c, o, value, WORDS(families));
+        c->family = n == 1 ? 4 : n == 2 ? 6 : 0;
+    } else {
+        c->family = (int)o->least; /* -4, -6 */
         return -1;
     }
-    if (eice_str_is_nocase(name, "ServerAliveInterval")) {
-        uint64_t s;
+    return n < 0 ? CLI_SSH_FAILED : -1;
+}
 
-        if (eice_str_u64(eice_str_c(value), 86400, &s)) {
-            c->conn.keepalive_ms = s == 0 ? UINT32_MAX : (uint32_t)s * 1000;
+static int set_alive(cli *c, const char *value)
+{
+    uint64_t s;
+
+    if (!eice_str_u64(eice_str_c(value), 86400, &s)) {
+        return cli_usage_error(c, "ServerAliveInterval takes seconds", value);
+    }
+    c->conn.keepalive_ms = s == 0 ? UINT32_MAX : (uint32_t)s * 1000;
+    return -1;
+}
+
+/* What a later word of ssh_config does not change: the first one counts. */
+static bool given(const cli *c, size_t offset)
+{
+    size_t i;
+
+    for (i = 0; i < c->given_count; i++) {
+        if (c->given[i] == offset) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void give(cli *c, size_t offset)
+{
+    if (offset != 0 && c->given_count < CLI_GIVEN && !given(c, offset)) {
+        c->given[c->given_count++] = (uint16_t)offset;
+    }
+}
+
+static int set_option(cli *c, const option *o, char *value);
+
+/* Name=value, or Name value. */
+int cli_set_openssh(cli *c, char *text)
+{
+    const size_t n = strcspn(text, "= \t");
+    const eice_str name = eice_str_make(text, n);
+    char *rest = text + n + strspn(text + n, " \t");
+    size_t i;
+
+    rest += *rest == '=';
+    rest += strspn(rest, " \t");
+    for (i = 0; i < sizeof openssh_words / sizeof openssh_words[0]; i++) {
+        const option *o = &openssh_words[i];
+
+        if (!eice_str_is_nocase(name, o->name)) {
+            continue;
+        }
+        if (rest[0] == 0) {
+            return cli_usage_error(c, "this needs a value", text);
+        }
+        if (given(c, o->offset)) {
             return -1;
         }
+        return set_option(c, o,
+                          o->kind == SET_REST || o->kind == SET_SEND_ENV
+                                  || o->kind == SET_SET_ENV
+                              ? rest
+                              : cli_next_word(&rest));
     }
     for (i = 0; i < sizeof openssh_ignored / sizeof openssh_ignored[0]; i++) {
         if (eice_str_is_nocase(name, openssh_ignored[i])) {
             return -1;
         }
     }
-    return cli_usage_error(c, "-o: this is not supported", text);
+    return cli_usage_error(c, c->where != NULL ? "this is not supported"
+                                               : "-o: this is not supported",
+                           text);
 }
 
-static int set_option(cli *c, const option *o, const char *value)
+static int set_option(cli *c, const option *o, char *value)
 {
+    give(c, o->offset);
     switch (o->kind) {
     case SET_TEXT:
+    case SET_REST:
         memcpy((char *)c + o->offset, &value, sizeof value);
         return -1;
     case SET_SECONDS:
@@ -329,9 +474,29 @@ static int set_option(cli *c, const option *o, const char *value)
     case SET_ESCAPE:
         return set_escape(c, value);
     case SET_OPENSSH:
-        return set_openssh(c, value);
+        return cli_set_openssh(c, value);
+    case SET_FAMILY:
+    case SET_YES_NO:
+    case SET_TTY_WORD:
+    case SET_LEVEL:
+    case SET_SESSION:
+        return set_openssh_word(c, o, value);
+    case SET_ALIVE:
+        return set_alive(c, value);
+    case SET_SEND_ENV:
+    case SET_SET_ENV:
+        return cli_env_words(c, value, o->kind == SET_SET_ENV);
     case SET_IGNORED:
         return -1;
+    case SET_WITHOUT:
+        cli_say(c, "-%c: %s is not supported; going on without", o->letter,
+                o->help);
+        return -1;
+    case SET_REFUSED:
+        return cli_usage_error(c, o->help, NULL);
+    case SET_QUERY:
+        c->query = value != NULL ? value : "";
+        break;
     case SET_HELP:
         break;
     }
@@ -372,7 +537,7 @@ static int read_long(cli *c, int argc, char **argv, int *at)
     const char *text = argv[*at] + 2;
     const size_t n = strcspn(text, "=");
     const option *o = option_named(text, n, c->command);
-    const char *value = text[n] == '=' ? text + n + 1 : NULL;
+    char *value = text[n] == '=' ? argv[*at] + 2 + n + 1 : NULL;
 
     if (o == NULL) {
         return cli_usage_error(c, "no such option", argv[*at]);
@@ -392,7 +557,7 @@ static int read_long(cli *c, int argc, char **argv, int *at)
 /* -vp22 is -v -p 22. */
 static int read_letters(cli *c, int argc, char **argv, int *at)
 {
-    const char *p;
+    char *p;
     int status = -1;
 
     for (p = argv[*at] + 1; *p != 0 && status < 0; p++) {
@@ -408,6 +573,10 @@ static int read_letters(cli *c, int argc, char **argv, int *at)
         }
         if (p[1] == 0 && *at + 1 == argc) {
             return cli_usage_error(c, "this option needs a value", name);
+        }
+        if (given(c, o->offset) && (*p == 'p' || *p == 'l')) {
+            *at += p[1] == 0; /* ssh: the first one counts */
+            return -1;
         }
         return set_option(c, o, p[1] != 0 ? p + 1 : argv[++*at]);
     }
@@ -446,8 +615,11 @@ int cli_parse_global(cli *c, int argc, char **argv, int *status)
     return *status >= 0 ? -1 : at;
 }
 
-static int print_help(const cli_command *command)
+static int print_help(const cli *c, const cli_command *command)
 {
+    if (c->query != NULL) {
+        return cli_ssh_query(c, c->query);
+    }
     printf("usage: eice %s %s\n\n%s\n\noptions:\n", command->name,
            command->usage, command->summary);
     cli_print_options(stdout, command->name);
@@ -465,6 +637,7 @@ static void split_user(cli *c, char **target)
     snprintf(c->user, sizeof c->user, "%.*s", (int)(at - *target), *target);
     if (c->conn.user == NULL) {
         c->conn.user = c->user;
+        give(c, AT(conn.user));
     }
     *target = at + 1;
 }
@@ -480,7 +653,7 @@ int cli_parse(cli *c, const cli_command *command, int argc, char **argv)
     do {
         status = read_options(c, argc, argv, &at, &ended);
         if (status >= 0) {
-            return status == CLI_OK ? print_help(command) : status;
+            return status == CLI_OK ? print_help(c, command) : status;
         }
         /* ssh: one operand, then options again, then the remote command */
         if (ssh && count > 0) {
@@ -489,10 +662,7 @@ int cli_parse(cli *c, const cli_command *command, int argc, char **argv)
         if (at < argc) {
             argv[count++] = argv[at++];
         }
-        if (ssh && ended) {
-            break;
-        }
-    } while (at < argc && !ended);
+    } while (at < argc && (ssh || !ended));
     while (at < argc) {
         argv[count++] = argv[at++];
     }
@@ -500,7 +670,9 @@ int cli_parse(cli *c, const cli_command *command, int argc, char **argv)
     c->argv = argv;
     if (count > 0) {
         split_user(c, &argv[0]);
-        c->conn.target = argv[0];
+        if (!ssh) {
+            c->conn.target = argv[0]; /* else HostName has a say too */
+        }
     }
     return -1;
 }

@@ -13,6 +13,8 @@
 #include <string.h>
 
 #define CLI_CONNECT_TO 16
+#define CLI_ENV 32
+#define CLI_GIVEN 48
 
 /* Exit statuses of our own: `ssh` says 255 like OpenSSH, the other commands
  * 1 for a failure and 2 for a wrong command line. */
@@ -33,6 +35,23 @@ typedef struct cli {
     bool no_stdin;
     bool subsystem;
     char escape;           /* 0: none */
+    int family;            /* 0, 4, 6: -4, -6 */
+    uint32_t attempts;     /* ConnectionAttempts */
+    const char *log_file;  /* -E */
+    int err_fd;            /* where the remote stderr goes */
+    const char *config_file;    /* -F */
+    bool show_config;           /* -G */
+    const char *query;          /* -Q WHAT; "": -V */
+    const char *control;        /* -O */
+    const char *control_path;   /* -S */
+    const char *remote_command; /* RemoteCommand */
+    const char *send_env[CLI_ENV]; /* patterns of SendEnv */
+    size_t send_env_count;
+    char *set_env[CLI_ENV];     /* NAME=VALUE of SetEnv */
+    size_t set_env_count;
+    uint16_t given[CLI_GIVEN];  /* offsets of what was set */
+    size_t given_count;
+    const char *where;          /* "FILE line N" while a file is read */
     const char *push;      /* proxy --push */
     const char *agent_socket;
     const char *public_key_file;
@@ -70,6 +89,23 @@ int cli_parse(cli *c, const cli_command *command, int argc, char **argv);
 int cli_parse_global(cli *c, int argc, char **argv, int *status);
 void cli_print_options(FILE *out, const char *command);
 int cli_usage_error(const cli *c, const char *what, const char *value);
+
+/* One word of ssh_config; -1, or the exit status. Keeps parts of `text`. */
+int cli_set_openssh(cli *c, char *text);
+
+/* ---- openssh.c --------------------------------------------------------- */
+
+/* The next word of *rest, without its quotes; "" at the end. */
+char *cli_next_word(char **rest);
+/* Patterns of SendEnv, or assignments of SetEnv. */
+int cli_env_words(cli *c, char *text, bool set);
+/* -Q WHAT, and -V when it is empty. */
+int cli_ssh_query(const cli *c, const char *what);
+/* What OpenSSH does between its options and the connection: -F, -G, -O, -E.
+ * -1: connect; otherwise the exit status. */
+int cli_ssh_settle(cli *c);
+/* The variables to be sent, at most `cap`. */
+size_t cli_ssh_env(const cli *c, eice_pair *out, size_t cap);
 
 /* ---- report.c ---------------------------------------------------------- */
 

@@ -84,6 +84,7 @@ static void defaults(cli *c)
 
     memset(c, 0, sizeof *c);
     c->escape = '~';
+    c->err_fd = 2;
     c->conn.connect_to = c->connect_to;
     if (state != NULL && state[0] == '/') {
         snprintf(c->known_hosts, sizeof c->known_hosts,
@@ -119,6 +120,16 @@ static void hold_standard_descriptors(void)
     }
 }
 
+/* Through a link with such a name, for programs that want one word. */
+static bool called_as_ssh(const char *program)
+{
+    const char *slash = program != NULL ? strrchr(program, '/') : NULL;
+    const char *name = slash != NULL ? slash + 1 : program;
+
+    return name != NULL
+           && (strcmp(name, "ssh") == 0 || strcmp(name, "eice-ssh") == 0);
+}
+
 int main(int argc, char **argv)
 {
     const cli_command *command;
@@ -129,6 +140,11 @@ int main(int argc, char **argv)
     hold_standard_descriptors();
     signal(SIGPIPE, SIG_IGN);
     defaults(&c);
+    if (called_as_ssh(argv[0])) {
+        c.command = "ssh";
+        status = cli_parse(&c, find_command("ssh"), argc - 1, argv + 1);
+        return status >= 0 ? status : cli_ssh(&c);
+    }
     at = cli_parse_global(&c, argc, argv, &status);
     if (at < 0) {
         if (status == CLI_OK) {

@@ -89,6 +89,7 @@ bool cli_run_open(cli_run *r, cli *c)
     memset(&o, 0, sizeof o);
     o.resolv_conf = getenv("EICE_RESOLV_CONF");
     o.hosts = getenv("EICE_HOSTS");
+    o.family = c->family;
     r->c = c;
     r->x = eice_posix_new(&o, &e);
     if (r->x != NULL) {

@@ -52,7 +52,8 @@ static bool wants_pty(const cli *c)
     case CLI_TTY_AUTO:
         break;
     }
-    return c->argc <= 1 && isatty(STDIN_FILENO) == 1;
+    return c->argc <= 1 && c->remote_command == NULL
+           && isatty(STDIN_FILENO) == 1;
 }
 
 /* The words of the remote command with a blank between them, as OpenSSH
@@ -63,6 +64,9 @@ static char *join_command(const cli *c)
     char *text;
     int i;
 
+    if (c->remote_command != NULL) {
+        return strdup(c->remote_command);
+    }
     for (i = 1; i < c->argc; i++) {
         size += strlen(c->argv[i]) + 1;
     }
@@ -83,11 +87,14 @@ static bool open_channel(session *s)
     uint8_t modes[512];
     eice_channel_opts o;
     const char *term = getenv("TERM");
+    eice_pair env[128];
 
     memset(&o, 0, sizeof o);
-    o.kind = c->argc <= 1   ? EICE_CHANNEL_SHELL
-             : c->subsystem ? EICE_CHANNEL_SUBSYSTEM
-                            : EICE_CHANNEL_EXEC;
+    o.env = env;
+    o.env_count = cli_ssh_env(c, env, sizeof env / sizeof env[0]);
+    o.kind = command[0] == 0 ? EICE_CHANNEL_SHELL
+             : c->subsystem  ? EICE_CHANNEL_SUBSYSTEM
+                             : EICE_CHANNEL_EXEC;
     o.command = eice_str_c(command);
     s->pty = wants_pty(c);
     if (s->pty) {
@@ -374,7 +381,7 @@ static int converse(session *s)
     int status;
 
     setup_outlet(&s->out[0], STDOUT_FILENO, 0);
-    setup_outlet(&s->out[1], STDERR_FILENO, 1);
+    setup_outlet(&s->out[1], s->r->c->err_fd, 1);
     s->in_open = !s->r->c->no_stdin;
     s->line_start = true;
     if (s->pty && isatty(STDIN_FILENO) == 1) {
@@ -395,25 +402,47 @@ static int converse(session *s)
     return status;
 }
 
+/* ConnectionAttempts: again after a second when that may help. */
+static bool connect_session(cli_run *r, cli *c)
+{
+    uint32_t left = c->attempts > 0 ? c->attempts : 1;
+
+    while (cli_run_open(r, c)) {
+        if (cli_run_wait(r)) {
+            return true;
+        }
+        if (--left == 0 || r->signal != 0
+            || !eice_conn_error(r->conn)->retryable) {
+            break;
+        }
+        cli_run_close(r);
+        sleep(1);
+    }
+    return false;
+}
+
 int cli_ssh(cli *c)
 {
     session *s;
     cli_run r;
-    int status = CLI_SSH_FAILED;
+    int status;
     eice_str banner;
 
+    memset(&r, 0, sizeof r);
     if (c->argc < 1) {
         return cli_usage_error(c, "no target", NULL);
     }
-    if (c->subsystem && c->argc < 2) {
+    status = cli_ssh_settle(c);
+    if (status >= 0) {
+        return status;
+    }
+    status = CLI_SSH_FAILED;
+    if (c->subsystem && c->argc < 2 && c->remote_command == NULL) {
         return cli_usage_error(c, "-s: no subsystem", NULL);
     }
     c->conn.goal = EICE_GOAL_SSH;
-    if (!cli_run_open(&r, c)) {
-        return CLI_SSH_FAILED;
-    }
     s = (session *)calloc(1, sizeof *s);
-    if (s != NULL && cli_run_wait(&r)) {
+    if (s != NULL && connect_session(&r, c)) {
         s->r = &r;
         s->ssh = eice_conn_ssh(r.conn);
         banner = eice_ssh_auth_banner(s->ssh);

@@ -1,0 +1,410 @@
+/* eice ssh: what OpenSSH's command line means besides its letters. */
+#include "cli.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+extern char **environ;
+
+/* ---- words of ssh_config ----------------------------------------------- */
+
+char *cli_next_word(char **rest)
+{
+    char *p = *rest + strspn(*rest, " \t");
+    char *word = p;
+    char *to = p;
+    bool quoted = false;
+
+    for (; *p != 0 && (quoted || (*p != ' ' && *p != '\t')); p++) {
+        if (*p == '"') {
+            quoted = !quoted;
+        } else {
+            *to++ = *p;
+        }
+    }
+    *rest = p + (*p != 0);
+    *to = 0;
+    return word;
+}
+
+/* `*` and `?`, as ssh_config has them. */
+static bool matches(const char *pattern, const char *text)
+{
+    for (; *pattern != 0; pattern++, text++) {
+        if (*pattern == '*') {
+            do {
+                if (matches(pattern + 1, text)) {
+                    return true;
+                }
+            } while (*text++ != 0);
+            return false;
+        }
+        if (*text == 0 || (*pattern != '?' && *pattern != *text)) {
+            return false;
+        }
+    }
+    return *text == 0;
+}
+
+/* A SendEnv word with "-" before it takes back what it matches. */
+static void env_take_back(cli *c, const char *pattern)
+{
+    size_t kept = 0;
+    size_t i;
+
+    for (i = 0; i < c->send_env_count; i++) {
+        if (!matches(pattern, c->send_env[i])) {
+            c->send_env[kept++] = c->send_env[i];
+        }
+    }
+    c->send_env_count = kept;
+}
+
+int cli_env_words(cli *c, char *text, bool set)
+{
+    char *word;
+
+    while ((word = cli_next_word(&text))[0] != 0) {
+        if (!set && word[0] == '-') {
+            env_take_back(c, word + 1);
+            continue;
+        }
+        if (set && (strchr(word, '=') == NULL || word[0] == '=')) {
+            return cli_usage_error(c, "SetEnv takes NAME=VALUE", word);
+        }
+        if ((set ? c->set_env_count : c->send_env_count) == CLI_ENV) {
+            return cli_usage_error(c, "too many variables", word);
+        }
+        if (set) {
+            c->set_env[c->set_env_count++] = word;
+        } else {
+            c->send_env[c->send_env_count++] = word;
+        }
+    }
+    return -1;
+}
+
+static void add_pair(eice_pair *out, size_t *count, size_t cap,
+                     const char *text)
+{
+    const size_t n = strcspn(text, "=");
+
+    if (*count < cap && text[n] == '=') {
+        out[*count].name = eice_str_make(text, n);
+        out[*count].value = eice_str_c(text + n + 1);
+        ++*count;
+    }
+}
+
+static bool wanted(const cli *c, const char *variable)
+{
+    char name[256];
+    size_t i;
+
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(variable, "="),
+             variable);
+    for (i = 0; i < c->send_env_count; i++) {
+        if (matches(c->send_env[i], name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+size_t cli_ssh_env(const cli *c, eice_pair *out, size_t cap)
+{
+    size_t count = 0;
+    size_t i;
+
+    for (i = 0; environ != NULL && environ[i] != NULL; i++) {
+        if (wanted(c, environ[i])) {
+            add_pair(out, &count, cap, environ[i]);
+        }
+    }
+    for (i = 0; i < c->set_env_count; i++) {
+        add_pair(out, &count, cap, c->set_env[i]);
+    }
+    return count;
+}
+
+/* ---- the file of -F ---------------------------------------------------- */
+
+/* Host and its patterns: one has to match, and none with "!" before it. */
+static bool host_matches(char *patterns, const char *host)
+{
+    bool found = false;
+    char *word;
+
+    while ((word = cli_next_word(&patterns))[0] != 0) {
+        if (word[0] != '!') {
+            found = found || matches(word, host);
+        } else if (matches(word + 1, host)) {
+            return false;
+        }
+    }
+    return found;
+}
+
+static int config_line(cli *c, char *line, const char *host, bool *active)
+{
+    const size_t n = strcspn(line, "= \t");
+    const eice_str name = eice_str_make(line, n);
+    char *rest = line + n + strspn(line + n, "= \t");
+
+    if (n == 0 || line[0] == '#') {
+        return -1;
+    }
+    if (eice_str_is_nocase(name, "Host")) {
+        *active = host_matches(rest, host);
+    } else if (eice_str_is_nocase(name, "Match")) {
+        if (strcmp(rest, "all") != 0) {
+            return cli_usage_error(c, "only Match all is supported", rest);
+        }
+        *active = true;
+    } else if (*active) {
+        return cli_set_openssh(c, line);
+    }
+    return -1;
+}
+
+static int read_config(cli *c, const char *path)
+{
+    static char where[1100];
+    static char *config_text; /* settings point into it */
+    const char *host = c->argv[0];
+    char *next;
+    char *line;
+    unsigned number = 0;
+    bool active = true;
+    bool absent = false;
+    int status = -1;
+    eice_blob text;
+    eice_error e;
+
+    memset(&text, 0, sizeof text);
+    memset(&e, 0, sizeof e);
+    if (eice_posix_read_file(path, 1 << 20, &text, &absent, &e) != EICE_OK
+        || absent) {
+        return cli_usage_error(c, "-F: cannot read", path);
+    }
+    config_text = (char *)calloc(1, text.len + 1);
+    if (config_text != NULL && text.len > 0) {
+        memcpy(config_text, text.ptr, text.len);
+    }
+    eice_blob_free(&text);
+    for (next = config_text; next != NULL && status < 0;) {
+        line = next + strspn(next, " \t");
+        next = strchr(line, '\n');
+        if (next != NULL) {
+            *next++ = 0;
+        }
+        line[strcspn(line, "\r")] = 0;
+        snprintf(where, sizeof where, "%s line %u", path, ++number);
+        c->where = where;
+        status = config_line(c, line, host, &active);
+    }
+    c->where = NULL;
+    return status;
+}
+
+/* %h and %% in HostName. */
+static int host_name(cli *c)
+{
+    static char name[256];
+    eice_buf b;
+    const char *p;
+
+    eice_buf_init(&b, name, sizeof name);
+    for (p = c->conn.target; *p != 0; p++) {
+        if (*p == '%' && p[1] == 'h') {
+            eice_put_c(&b, c->argv[0]);
+            p++;
+        } else {
+            p += *p == '%' && p[1] == '%';
+            eice_put(&b, eice_str_make(p, 1));
+        }
+    }
+    c->conn.target = eice_buf_c(&b);
+    return b.overflow ? cli_usage_error(c, "HostName is too long", name) : -1;
+}
+
+/* ---- -G ---------------------------------------------------------------- */
+
+static const char *policy_word(eice_policy policy)
+{
+    return policy == EICE_POLICY_STRICT ? "true"
+           : policy == EICE_POLICY_OFF  ? "false"
+                                        : "accept-new";
+}
+
+static const char *escape_word(const cli *c, char *text)
+{
+    if (c->escape == 0) {
+        return "none";
+    }
+    text[0] = c->escape < 32 ? '^' : c->escape;
+    text[1] = c->escape < 32 ? (char)(c->escape | 0x40) : 0;
+    text[2] = 0;
+    return text;
+}
+
+/* Names in small letters, one setting a line. */
+static int show_config(const cli *c)
+{
+    static const char *const ttys[] = {"auto", "false", "true", "force"};
+    const eice_conn_opts *o = &c->conn;
+    char escape[3];
+    size_t i;
+
+    printf("host %s\nuser %s\nhostname %s\nport %u\naddressfamily %s\n"
+           "batchmode yes\ncompression no\ncontrolmaster false\n"
+           "forwardagent no\nforwardx11 no\npasswordauthentication no\n"
+           "kbdinteractiveauthentication no\npubkeyauthentication true\n"
+           "tcpkeepalive yes\n",
+           c->argv[0], o->user != NULL ? o->user : "ec2-user", o->target,
+           o->port != 0 ? o->port : 22u,
+           c->family == 4   ? "inet"
+           : c->family == 6 ? "inet6"
+                            : "any");
+    printf("requesttty %s\nsessiontype %s\nstdinnull %s\n"
+           "stricthostkeychecking %s\nconnectionattempts %u\n"
+           "serveralivecountmax 3\nserveraliveinterval %u\nloglevel %s\n"
+           "escapechar %s\nuserknownhostsfile %s\n",
+           ttys[c->tty], c->subsystem ? "subsystem" : "default",
+           c->no_stdin ? "yes" : "no", policy_word(o->policy),
+           c->attempts > 0 ? (unsigned)c->attempts : 1u,
+           o->keepalive_ms == 0            ? 15u
+           : o->keepalive_ms == UINT32_MAX ? 0u
+                                           : (unsigned)o->keepalive_ms / 1000,
+           c->quiet         ? "ERROR"
+           : c->verbose > 0 ? "VERBOSE"
+                            : "INFO",
+           escape_word(c, escape),
+           o->known_hosts != NULL ? o->known_hosts
+                                  : "~/.local/state/eice/known_hosts");
+    printf("connecttimeout %u\n", o->connect_timeout_ms > 0
+                                      ? (unsigned)o->connect_timeout_ms / 1000
+                                      : 15u);
+    if (o->host_key_alias != NULL) {
+        printf("hostkeyalias %s\n", o->host_key_alias);
+    }
+    if (c->control_path != NULL) {
+        printf("controlpath %s\n", c->control_path);
+    }
+    if (c->remote_command != NULL) {
+        printf("remotecommand %s\n", c->remote_command);
+    }
+    for (i = 0; i < c->send_env_count; i++) {
+        printf("sendenv %s\n", c->send_env[i]);
+    }
+    for (i = 0; i < c->set_env_count; i++) {
+        printf("setenv %s\n", c->set_env[i]);
+    }
+    return CLI_OK;
+}
+
+/* ---- -Q, -V, -O, -E ---------------------------------------------------- */
+
+int cli_ssh_query(const cli *c, const char *what)
+{
+    static const char *const lists[][2] = {
+        {"cipher", "aes128-ctr\naes192-ctr\naes256-ctr\n"
+                   "aes128-gcm@openssh.com\naes256-gcm@openssh.com\n"
+                   "chacha20-poly1305@openssh.com\n"},
+        {"mac", "hmac-sha2-256\nhmac-sha2-512\n"
+                "hmac-sha2-256-etm@openssh.com\n"
+                "hmac-sha2-512-etm@openssh.com\n"},
+        {"kex", "curve25519-sha256\ncurve25519-sha256@libssh.org\n"
+                "ecdh-sha2-nistp256\necdh-sha2-nistp384\n"
+                "ecdh-sha2-nistp521\n"
+                "diffie-hellman-group-exchange-sha256\n"
+                "diffie-hellman-group16-sha512\n"
+                "diffie-hellman-group14-sha256\n"},
+        {"key", "ssh-ed25519\necdsa-sha2-nistp256\necdsa-sha2-nistp384\n"
+                "ecdsa-sha2-nistp521\nrsa-sha2-512\nrsa-sha2-256\n"},
+        {"protocol-version", "2\n"},
+        {"help", "cipher\nmac\nkex\nkey\nprotocol-version\nhelp\n"},
+    };
+    size_t i;
+
+    if (what[0] == 0) {
+        fputs("eice " EICE_VERSION "\n", stderr);
+        return CLI_OK;
+    }
+    for (i = 0; i < sizeof lists / sizeof lists[0]; i++) {
+        if (strcmp(lists[i][0], what) == 0) {
+            fputs(lists[i][1], stdout);
+            return CLI_OK;
+        }
+    }
+    return cli_usage_error(c, "-Q: no such list (see -Q help)", what);
+}
+
+/* There is never a master: what OpenSSH says then. */
+static int control(const cli *c)
+{
+    const char *path = c->control_path;
+    char what[1200];
+
+    if (strcmp(c->control, "check") != 0 && strcmp(c->control, "exit") != 0
+        && strcmp(c->control, "stop") != 0
+        && strcmp(c->control, "forward") != 0
+        && strcmp(c->control, "cancel") != 0
+        && strcmp(c->control, "proxy") != 0) {
+        return cli_usage_error(c, "-O: no such command", c->control);
+    }
+    if (path == NULL || strcmp(path, "none") == 0) {
+        fputs("No ControlPath specified for \"-O\" command\n", stderr);
+        return CLI_SSH_FAILED;
+    }
+    snprintf(what, sizeof what, "Control socket connect(%s): %s\n", path,
+             strerror(access(path, F_OK) == 0 ? ECONNREFUSED : ENOENT));
+    fputs(what, stderr);
+    return CLI_SSH_FAILED;
+}
+
+/* Everything of ours goes to the file, the remote stderr where it went. */
+static int open_log(cli *c)
+{
+    const int fd = open(c->log_file,
+                        O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+
+    c->err_fd = fd >= 0 ? fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3) : -1;
+    if (c->err_fd < 0 || dup2(fd, STDERR_FILENO) < 0) {
+        return cli_usage_error(c, "-E: cannot write", c->log_file);
+    }
+    close(fd);
+    return -1;
+}
+
+int cli_ssh_settle(cli *c)
+{
+    int status = c->log_file != NULL ? open_log(c) : -1;
+    const bool file = c->config_file != NULL
+                      && strcmp(c->config_file, "none") != 0;
+
+    if (status < 0 && file) {
+        status = read_config(c, c->config_file);
+    }
+    if (c->conn.target == NULL) {
+        c->conn.target = c->argv[0];
+    }
+    if (status < 0) {
+        status = host_name(c);
+    }
+    if (status >= 0) {
+        return status;
+    }
+    if (c->remote_command != NULL
+        && strcmp(c->remote_command, "none") == 0) {
+        c->remote_command = NULL;
+    }
+    if (c->remote_command != NULL && c->argc > 1) {
+        return cli_usage_error(c, "there is a RemoteCommand too", c->argv[1]);
+    }
+    if (c->show_config) {
+        return show_config(c);
+    }
+    return c->control != NULL ? control(c) : -1;
+}
