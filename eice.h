@@ -87,7 +87,7 @@
  *     IAM Identity Center, container and instance credentials are named in an
  *     error, not passed over.
  *   - TLS 1.2 with AES-GCM and ChaCha20-Poly1305 (BearSSL has no TLS 1.3).
- *   - No listening, no forwards yet; no Windows driver (write one: THE LOOP).
+ *   - No Windows driver (write one: THE LOOP).
  *
  * MACROS
  * ======
@@ -103,6 +103,7 @@
  *   EICE_MAX_QUERY         16    parameters of a presigned URL
  *   EICE_MAX_HEADERS       16    headers that are signed
  *   EICE_MAX_CHANNELS      64    channels of one SSH session
+ *   EICE_MAX_LISTENERS     16    its listeners at the server (ssh -R)
  *   EICE_BUILD_TIME        seconds since 1970: the clock is never older
  * With -std=c99 the implementation needs -D_POSIX_C_SOURCE=200809L (or
  * EICE_NO_POSIX): a header cannot ask for it in time itself.
@@ -312,6 +313,11 @@
 /* Channels of one SSH session at a time. */
 #ifndef EICE_MAX_CHANNELS
 #define EICE_MAX_CHANNELS 64
+#endif
+
+/* Listeners at the server of one SSH session at a time. */
+#ifndef EICE_MAX_LISTENERS
+#define EICE_MAX_LISTENERS 16
 #endif
 
 /* ======================================================================== *
@@ -2338,7 +2344,9 @@ typedef enum eice_channel_kind {
     EICE_CHANNEL_SHELL,
     EICE_CHANNEL_EXEC,      /* command */
     EICE_CHANNEL_SUBSYSTEM, /* command: its name */
-    EICE_CHANNEL_TCP        /* host, port: direct-tcpip */
+    EICE_CHANNEL_TCP,       /* host, port: direct-tcpip */
+    EICE_CHANNEL_UNIX       /* host: path of a socket at the server,
+                               direct-streamlocal@openssh.com */
 } eice_channel_kind;
 
 typedef struct eice_pty {
@@ -2394,6 +2402,38 @@ EICE_API const eice_exit *eice_channel_exit(eice_ssh *s, int channel);
 /* Closes; the number is free again as soon as the peer has closed too. Safe
  * at any time, in mid-write too: no other channel is disturbed. */
 EICE_API void eice_channel_close(eice_ssh *s, int channel);
+
+/* ---- listeners at the server ------------------------------------------- */
+
+typedef struct eice_listen_opts {
+    const char *host; /* address there: "" for all, "localhost", "::1", ... */
+    uint16_t port;    /* 0: the server chooses one */
+    const char *path; /* not NULL: a UNIX socket there instead */
+} eice_listen_opts;
+
+#define EICE_LISTEN_OPEN 1u   /* the server listens */
+#define EICE_LISTEN_FAILED 2u /* eice_listen_error */
+
+/* Asks the server to listen (tcpip-forward, RFC 4254 7.1; or
+ * streamlocal-forward@openssh.com, which libssh2 does only with the patch
+ * 04-streamlocal-forward). Texts are copied. The listener's number, or
+ * EICE_E_LIMIT, _MEMORY, _ARGUMENT (no session), _SSH_UNSUPPORTED. Whatever
+ * the server wants to send through listeners that were not asked for is
+ * refused. */
+EICE_API int eice_ssh_listen(eice_ssh *s, const eice_listen_opts *o);
+EICE_API unsigned eice_listen_state(const eice_ssh *s, int listener);
+EICE_API const eice_error *eice_listen_error(const eice_ssh *s, int listener);
+/* The port it listens on, from OPEN on; 0 for a UNIX socket. */
+EICE_API uint16_t eice_listen_port(const eice_ssh *s, int listener);
+/* Hands out a connection that came in: the number of a channel, open, to be
+ * used and closed as those of eice_channel_open; *listener says where. -1:
+ * none now. Connections wait when all channels are in use, up to 256 at each
+ * listener; the server is told to refuse more. libssh2 does not tell who it
+ * is that connects. */
+EICE_API int eice_ssh_accept_channel(eice_ssh *s, int *listener);
+/* Ends listening, frees the number, closes what was not handed out; channels
+ * that were live on. */
+EICE_API void eice_ssh_unlisten(eice_ssh *s, int listener);
 /* Says SSH_MSG_DISCONNECT; CLOSED once it is in net_out. */
 EICE_API void eice_ssh_close(eice_ssh *s);
 
@@ -15067,6 +15107,8 @@ EICE_API eice_verdict eice_aws_judge(const eice_aws_reply *r, eice_op op,
 #define EICEI_SSH_GREETING 16384u       /* bytes before the version line */
 #define EICEI_CHANNEL_BUFFER 32768u
 #define EICEI_SSH_NO_SOCKET 0x7fffffff  /* never open; libssh2 refuses -1 */
+#define EICEI_SSH_WAITING 256           /* connections to be accepted */
+#define EICEI_UNIX_PORT (-1)            /* LIBSSH2_STREAMLOCAL_FORWARD */
 
 typedef enum eicei_chan_state {
     EICEI_CHAN_FREE,
@@ -15102,7 +15144,28 @@ typedef struct eicei_chan {
     uint64_t deadline;
     eice_exit exit;
     eice_error error;
+    bool waiting;        /* came in, not handed out yet */
+    int listener;        /* where it came in */
 } eicei_chan;
+
+typedef enum eicei_listen_state {
+    EICEI_LISTEN_FREE,
+    EICEI_LISTEN_QUEUED,
+    EICEI_LISTEN_ASKING,
+    EICEI_LISTEN_OPEN,
+    EICEI_LISTEN_FAILED
+} eicei_listen_state;
+
+typedef struct eicei_listener {
+    eicei_listen_state state;
+    LIBSSH2_LISTENER *l;
+    eice_blob host;      /* or path; ends with NUL */
+    int port;            /* EICEI_UNIX_PORT: a path */
+    int bound;
+    bool end_wanted;
+    uint64_t deadline;
+    eice_error error;
+} eicei_listener;
 
 struct eice_ssh {
     eice_alloc alloc;
@@ -15137,6 +15200,7 @@ struct eice_ssh {
     bool listing;         /* asks which methods there are */
     bool rejected;
     eicei_chan chan[EICE_MAX_CHANNELS];
+    eicei_listener listener[EICE_MAX_LISTENERS];
 };
 
 /* ---- libssh2's callbacks ----------------------------------------------- */
@@ -15424,6 +15488,9 @@ EICEI_PRIVATE void eicei_ssh_lost(eice_ssh *s)
                || (k->state != EICEI_CHAN_FREE && k->state != EICEI_CHAN_FAILED
                    && !k->closed);
     }
+    for (i = 0; i < EICE_MAX_LISTENERS; i++) {
+        live = live || s->listener[i].state == EICEI_LISTEN_OPEN;
+    }
     if (s->closing || (s->phase == EICE_SSH_READY && !live)) {
         s->phase = EICE_SSH_CLOSED;
         s->deadline_ms = UINT64_MAX;
@@ -15608,6 +15675,9 @@ void eice_ssh_free(eice_ssh *s)
     }
     for (i = 0; i < EICE_MAX_CHANNELS; i++) {
         eicei_chan_clear(s, &s->chan[i]);
+    }
+    for (i = 0; i < EICE_MAX_LISTENERS; i++) {
+        eice_blob_free(&s->listener[i].host);
     }
     if (s->session != NULL) {
         /* frees its channels too, at once: nothing can be sent or awaited */
@@ -15943,6 +16013,13 @@ EICEI_PRIVATE bool eicei_chan_tcp(eicei_chan *k, const eice_channel_opts *o)
            && eicei_put32(&k->text, 0);
 }
 
+/* OpenSSH PROTOCOL 2.4: path and two reserved fields. */
+EICEI_PRIVATE bool eicei_chan_unix(eicei_chan *k, const eice_channel_opts *o)
+{
+    return eicei_put_string(&k->text, eice_str_c(o->host))
+           && eicei_put32(&k->text, 0) && eicei_put32(&k->text, 0);
+}
+
 EICEI_PRIVATE bool eicei_chan_copy(eice_ssh *s, eicei_chan *k,
                                    const eice_channel_opts *o)
 {
@@ -15953,10 +16030,12 @@ EICEI_PRIVATE bool eicei_chan_copy(eice_ssh *s, eicei_chan *k,
     k->modes.alloc = &s->alloc;
     k->env.alloc = &s->alloc;
     k->kind = o->kind;
-    good = o->kind == EICE_CHANNEL_TCP
-               ? eicei_chan_tcp(k, o)
-               : eice_blob_add(&k->text, o->command.ptr, o->command.len,
-                               EICEI_SSH_OUT);
+    good = o->kind == EICE_CHANNEL_TCP    ? eicei_chan_tcp(k, o)
+           : o->kind == EICE_CHANNEL_UNIX ? eicei_chan_unix(k, o)
+                                          : eice_blob_add(&k->text,
+                                                          o->command.ptr,
+                                                          o->command.len,
+                                                          EICEI_SSH_OUT);
     if (o->pty.term != NULL) {
         eice_copy_text(k->term, sizeof k->term,
                        eice_str_c(o->pty.term[0] != 0 ? o->pty.term : "dumb"));
@@ -16018,18 +16097,27 @@ EICEI_PRIVATE bool eicei_chan_next(eicei_chan *k, eicei_chan_state state)
     return true;
 }
 
+/* Open as soon as it is confirmed: no requests, no exit status. */
+EICEI_PRIVATE bool eicei_chan_direct(const eicei_chan *k)
+{
+    return k->kind == EICE_CHANNEL_TCP || k->kind == EICE_CHANNEL_UNIX;
+}
+
 EICEI_PRIVATE bool eicei_chan_opening(eice_ssh *s, eicei_chan *k)
 {
-    const bool tcp = k->kind == EICE_CHANNEL_TCP;
-    const char *type = tcp ? "direct-tcpip" : "session";
+    static const char *const types[]
+        = {"session", "session", "session", "direct-tcpip",
+           "direct-streamlocal@openssh.com"};
+    const char *type = types[k->kind];
+    const bool direct = eicei_chan_direct(k);
 
     k->ch = libssh2_channel_open_ex(
         s->session, type, (unsigned)strlen(type),
         LIBSSH2_CHANNEL_WINDOW_DEFAULT, LIBSSH2_CHANNEL_PACKET_DEFAULT,
-        tcp ? (const char *)k->text.ptr : NULL,
-        tcp ? (unsigned)k->text.len : 0);
+        direct ? (const char *)k->text.ptr : NULL,
+        direct ? (unsigned)k->text.len : 0);
     if (k->ch != NULL) {
-        return eicei_chan_next(k, tcp ? EICEI_CHAN_OPEN : EICEI_CHAN_ENV);
+        return eicei_chan_next(k, direct ? EICEI_CHAN_OPEN : EICEI_CHAN_ENV);
     }
     if (libssh2_session_last_errno(s->session) == LIBSSH2_ERROR_EAGAIN) {
         return false;
@@ -16191,6 +16279,11 @@ EICEI_PRIVATE bool eicei_chan_closing(eice_ssh *s, eicei_chan *k)
     return true;
 }
 
+EICEI_PRIVATE uint32_t eicei_ssh_patience(const eice_ssh *s)
+{
+    return s->o.channel_timeout_ms != 0 ? s->o.channel_timeout_ms : 30000u;
+}
+
 /* Only one channel may be on its way at a time (stock libssh2). */
 EICEI_PRIVATE bool eicei_chan_queued(eice_ssh *s, eicei_chan *k)
 {
@@ -16204,9 +16297,7 @@ EICEI_PRIVATE bool eicei_chan_queued(eice_ssh *s, eicei_chan *k)
             return false;
         }
     }
-    k->deadline = s->now_ms
-                  + (s->o.channel_timeout_ms != 0 ? s->o.channel_timeout_ms
-                                                  : 30000u);
+    k->deadline = s->now_ms + eicei_ssh_patience(s);
     return eicei_chan_next(k, EICEI_CHAN_OPENING);
 }
 
@@ -16241,6 +16332,233 @@ EICEI_PRIVATE bool eicei_chan_step(eice_ssh *s, eicei_chan *k)
     return false;
 }
 
+/* ---- listeners --------------------------------------------------------- */
+
+EICEI_PRIVATE const eicei_listener *eicei_listener_get(const eice_ssh *s,
+                                                       int listener)
+{
+    if (listener < 0 || listener >= EICE_MAX_LISTENERS
+        || s->listener[listener].state == EICEI_LISTEN_FREE) {
+        return NULL;
+    }
+    return &s->listener[listener];
+}
+
+int eice_ssh_listen(eice_ssh *s, const eice_listen_opts *o)
+{
+    const eice_str host = eice_str_c(o->path != NULL ? o->path : o->host);
+    size_t i;
+
+    if (s->phase != EICE_SSH_READY) {
+        return EICE_E_ARGUMENT;
+    }
+#ifndef LIBSSH2_STREAMLOCAL_FORWARD
+    if (o->path != NULL) {
+        return EICE_E_SSH_UNSUPPORTED;
+    }
+#endif
+    for (i = 0; i < EICE_MAX_LISTENERS; i++) {
+        eicei_listener *l = &s->listener[i];
+
+        if (l->state != EICEI_LISTEN_FREE) {
+            continue;
+        }
+        l->host.alloc = &s->alloc;
+        if (!eice_blob_add(&l->host, host.ptr, host.len, EICEI_SSH_OUT)
+            || !eice_blob_add(&l->host, "", 1, EICEI_SSH_OUT)) {
+            eice_blob_free(&l->host);
+            return EICE_E_MEMORY;
+        }
+        l->port = o->path != NULL ? EICEI_UNIX_PORT : o->port;
+        l->state = EICEI_LISTEN_QUEUED;
+        l->deadline = UINT64_MAX;
+        s->asked = true;
+        return (int)i;
+    }
+    return EICE_E_LIMIT;
+}
+
+/* The answers to global requests come in order and bear no name (RFC 4254 4):
+ * libssh2 keeps one of them in mind. */
+EICEI_PRIVATE bool eicei_listen_queued(eice_ssh *s, eicei_listener *l)
+{
+    size_t i;
+
+    if (l->end_wanted) {
+        eice_blob_free(&l->host);
+        memset(l, 0, sizeof *l);
+        return true;
+    }
+    for (i = 0; i < EICE_MAX_LISTENERS; i++) {
+        if (s->listener[i].state == EICEI_LISTEN_ASKING) {
+            return false;
+        }
+    }
+    l->deadline = s->now_ms + eicei_ssh_patience(s);
+    l->state = EICEI_LISTEN_ASKING;
+    return true;
+}
+
+EICEI_PRIVATE bool eicei_listen_asking(eice_ssh *s, eicei_listener *l)
+{
+    const char *host = (const char *)l->host.ptr;
+
+    if (l->deadline <= s->now_ms && !s->ended) {
+        eice_fail(&s->error, EICE_E_SSH_TIMEOUT, EICE_STAGE_CHANNEL,
+                  "the SSH server did not say in time whether it listens on "
+                  "%s", host);
+        eicei_ssh_stop(s);
+        return true;
+    }
+    l->l = libssh2_channel_forward_listen_ex(s->session, host, l->port,
+                                             &l->bound, EICEI_SSH_WAITING);
+    if (l->l == NULL
+        && libssh2_session_last_errno(s->session) == LIBSSH2_ERROR_EAGAIN) {
+        return false;
+    }
+    l->deadline = UINT64_MAX;
+    l->state = l->l != NULL ? EICEI_LISTEN_OPEN : EICEI_LISTEN_FAILED;
+    if (l->l == NULL) {
+        (void)eicei_ssh_last(s, &l->error);
+        if (l->port >= 0) {
+            eice_fail(&l->error, EICE_E_SSH_CHANNEL, EICE_STAGE_CHANNEL,
+                      "the server does not listen on %s port %d",
+                      host[0] != 0 ? host : "*", l->port);
+        } else {
+            eice_fail(&l->error, EICE_E_SSH_CHANNEL, EICE_STAGE_CHANNEL,
+                      "the server does not listen on %s", host);
+        }
+        eice_copy_text(l->error.remedy, sizeof l->error.remedy,
+                       eice_str_c("the port or path may be in use there, or "
+                                  "its sshd_config forbids it "
+                                  "(AllowTcpForwarding, GatewayPorts, "
+                                  "AllowStreamLocalForwarding)"));
+    }
+    return true;
+}
+
+/* Takes one connection off libssh2's queue. That reads what came in, too:
+ * the only call that does so while no channel is open. */
+EICEI_PRIVATE bool eicei_listen_accept(eice_ssh *s, size_t number)
+{
+    eicei_chan *k = s->chan;
+    const eicei_chan *end = k + EICE_MAX_CHANNELS;
+
+    while (k < end && k->state != EICEI_CHAN_FREE) {
+        k++;
+    }
+    if (k == end) {
+        return false; /* and a channel is open that reads */
+    }
+    k->ch = libssh2_channel_forward_accept(s->listener[number].l);
+    if (k->ch == NULL) {
+        if (libssh2_session_last_errno(s->session) != LIBSSH2_ERROR_EAGAIN) {
+            eice_fail(&s->error, EICE_E_SSH_LOST, EICE_STAGE_SESSION,
+                      "the SSH server ended the session");
+            eicei_ssh_stop(s);
+            return true;
+        }
+        return false;
+    }
+    k->buffer = (uint8_t *)eice_resize(&s->alloc, NULL, EICEI_CHANNEL_BUFFER);
+    k->kind = EICE_CHANNEL_TCP;
+    k->state = k->buffer != NULL ? EICEI_CHAN_OPEN : EICEI_CHAN_CLOSING;
+    k->deadline = UINT64_MAX;
+    k->waiting = k->buffer != NULL;
+    k->listener = (int)number;
+    return true;
+}
+
+EICEI_PRIVATE bool eicei_listen_end(eice_ssh *s, size_t number)
+{
+    eicei_listener *l = &s->listener[number];
+    size_t i;
+
+    for (i = 0; i < EICE_MAX_CHANNELS; i++) {
+        if (s->chan[i].waiting && s->chan[i].listener == (int)number) {
+            s->chan[i].waiting = false;
+            s->chan[i].close_wanted = true;
+        }
+    }
+    if (l->l != NULL
+        && libssh2_channel_forward_cancel(l->l) == LIBSSH2_ERROR_EAGAIN) {
+        return false;
+    }
+    eice_blob_free(&l->host);
+    memset(l, 0, sizeof *l);
+    return true;
+}
+
+EICEI_PRIVATE bool eicei_listen_step(eice_ssh *s, size_t number)
+{
+    eicei_listener *l = &s->listener[number];
+
+    switch (l->state) {
+    case EICEI_LISTEN_QUEUED:
+        return eicei_listen_queued(s, l);
+    case EICEI_LISTEN_ASKING:
+        return eicei_listen_asking(s, l);
+    case EICEI_LISTEN_OPEN:
+        return l->end_wanted ? eicei_listen_end(s, number)
+                             : eicei_listen_accept(s, number);
+    case EICEI_LISTEN_FAILED:
+        return l->end_wanted && eicei_listen_end(s, number);
+    case EICEI_LISTEN_FREE:
+        break;
+    }
+    return false;
+}
+
+unsigned eice_listen_state(const eice_ssh *s, int listener)
+{
+    const eicei_listener *l = eicei_listener_get(s, listener);
+
+    if (l == NULL) {
+        return 0;
+    }
+    return l->state == EICEI_LISTEN_OPEN     ? EICE_LISTEN_OPEN
+           : l->state == EICEI_LISTEN_FAILED ? EICE_LISTEN_FAILED
+                                             : 0;
+}
+
+const eice_error *eice_listen_error(const eice_ssh *s, int listener)
+{
+    const eicei_listener *l = eicei_listener_get(s, listener);
+
+    return l != NULL && l->error.code != EICE_OK ? &l->error : &s->error;
+}
+
+uint16_t eice_listen_port(const eice_ssh *s, int listener)
+{
+    const eicei_listener *l = eicei_listener_get(s, listener);
+
+    return l != NULL && l->bound > 0 ? (uint16_t)l->bound : 0;
+}
+
+int eice_ssh_accept_channel(eice_ssh *s, int *listener)
+{
+    int i;
+
+    for (i = 0; i < EICE_MAX_CHANNELS; i++) {
+        eicei_chan *k = &s->chan[i];
+
+        if (k->waiting) {
+            k->waiting = false;
+            *listener = k->listener;
+            return i;
+        }
+    }
+    return -1;
+}
+
+void eice_ssh_unlisten(eice_ssh *s, int listener)
+{
+    if (eicei_listener_get(s, listener) != NULL) {
+        s->listener[listener].end_wanted = true;
+        s->asked = true;
+    }
+}
+
 /* ---- the session's work ------------------------------------------------ */
 
 /* A request no server knows, on a channel that is open: any answer will do.
@@ -16254,7 +16572,7 @@ EICEI_PRIVATE void eicei_ssh_alive(eice_ssh *s)
     s->deadline_ms = UINT64_MAX;
     for (i = 0; i < EICE_MAX_CHANNELS; i++) {
         if (s->chan[i].state == EICEI_CHAN_OPEN
-            && s->chan[i].kind != EICE_CHANNEL_TCP && !s->chan[i].closed) {
+            && !eicei_chan_direct(&s->chan[i]) && !s->chan[i].closed) {
             break;
         }
     }
@@ -16319,6 +16637,12 @@ EICEI_PRIVATE bool eicei_ssh_ready(eice_ssh *s)
     for (i = 0; i < EICE_MAX_CHANNELS && s->phase == EICE_SSH_READY; i++) {
         if (s->chan[i].state != EICEI_CHAN_FREE
             && eicei_chan_step(s, &s->chan[i])) {
+            moved = true;
+        }
+    }
+    for (i = 0; i < EICE_MAX_LISTENERS && s->phase == EICE_SSH_READY; i++) {
+        if (s->listener[i].state != EICEI_LISTEN_FREE
+            && eicei_listen_step(s, i)) {
             moved = true;
         }
     }
@@ -16393,6 +16717,12 @@ uint64_t eice_ssh_deadline(const eice_ssh *s)
     for (i = 0; i < EICE_MAX_CHANNELS; i++) {
         if (s->chan[i].state != EICEI_CHAN_FREE && s->chan[i].deadline < t) {
             t = s->chan[i].deadline;
+        }
+    }
+    for (i = 0; i < EICE_MAX_LISTENERS; i++) {
+        if (s->listener[i].state == EICEI_LISTEN_ASKING
+            && s->listener[i].deadline < t) {
+            t = s->listener[i].deadline;
         }
     }
     return t;

@@ -1,0 +1,220 @@
+#!/usr/bin/python3
+"""The library's SSH session against real servers, without a tunnel.
+
+usage: ssh_servers.py SSH_SESSION [WORD]
+
+SSH_SESSION is the program made of ssh_session.c; WORD runs only the tests whose name has it. The
+server is backend_sshd.py's: without privileges, and new keys every 512 KiB.
+"""
+
+import hashlib
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import backend_sshd
+from backend_sshd import SEED, USER, Server
+
+CONNECTIONS = 70  # more than a session has channels
+TIMEOUT = 60
+
+
+class Failure(Exception):
+    pass
+
+
+def need(good, what):
+    if not good:
+        raise Failure(what)
+
+
+class Session:
+    """The program, logged in to a server."""
+
+    def __init__(self, client, server, *arguments):
+        self.process = subprocess.Popen([client, str(server.port), USER, SEED, *arguments],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=subprocess.STDOUT, encoding="utf-8")
+
+    def line(self):
+        return self.process.stdout.readline().strip()
+
+    def expect(self, wanted):
+        line = self.line()
+        need(line == wanted, f"said {line!r} instead of {wanted!r}")
+
+    def end(self, status=0):
+        rest, _ = self.process.communicate("\n", timeout=TIMEOUT)
+        need(self.process.returncode == status,
+             f"status {self.process.returncode}, last words {rest.strip()!r}")
+        return rest.strip()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+
+
+# --- listening at the server ---------------------------------------------------------------------
+
+
+def connect(where):
+    if isinstance(where, int):
+        return socket.create_connection(("127.0.0.1", where), TIMEOUT)
+    peer = socket.socket(socket.AF_UNIX)
+    peer.settimeout(TIMEOUT)
+    peer.connect(where)
+    return peer
+
+
+def send_and_end(peer, data):
+    peer.sendall(data)
+    peer.shutdown(socket.SHUT_WR)
+
+
+def echo_once(where, number, errors):
+    """What is sent comes back, and behind it, after the end of sending, its SHA-256."""
+    data = hashlib.shake_128(str(number).encode()).digest(1 + number * 3001)
+    try:
+        with connect(where) as peer:
+            sender = threading.Thread(target=send_and_end, args=(peer, data), daemon=True)
+            sender.start()
+            back = b""
+            while more := peer.recv(65536):
+                back += more
+            sender.join(TIMEOUT)
+        need(back == data + hashlib.sha256(data).digest(),
+             f"connection {number}: {len(back)} bytes of {len(data)} and a digest")
+    except (OSError, Failure) as e:
+        errors.append(f"connection {number}: {e}")
+
+
+def echo_all(where):
+    errors = []
+    threads = [threading.Thread(target=echo_once, args=(where, n, errors), daemon=True)
+               for n in range(CONNECTIONS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(TIMEOUT)
+    need(not errors, "; ".join(errors[:3]))
+
+
+def is_refused(where):
+    """Soon: the server does not say when it has ceased to listen."""
+    for _ in range(200):
+        try:
+            connect(where).close()
+        except OSError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def check_listen(client, server, path=None):
+    """All at once through one listener; then nobody listens there."""
+    with Session(client, server, "listen", path or "0", str(CONNECTIONS)) as session:
+        word, _, port = session.line().partition(" ")
+        need(word == "listening", f"said {word} {port}")
+        need((port == "0") == (path is not None), f"listens on port {port}")
+        echo_all(path or int(port))
+        session.expect(f"heard {CONNECTIONS}")
+        session.expect("silent")
+        need(is_refused(path or int(port)), "the server still listens")
+        session.end()
+
+
+def check_listen_path(client, server):
+    check_listen(client, server, f"{server.dir}/listener")
+
+
+def check_listen_taken(client, server):
+    with Session(client, server, "listen", str(server.port), "1") as session:
+        line = session.end(1)
+        wanted = f"error ssh-channel: the server does not listen on 127.0.0.1 port {server.port}"
+        need(line == wanted, line)
+
+
+# --- connecting from the server ------------------------------------------------------------------
+
+
+def serve_echo(listener):
+    peer, _ = listener.accept()
+    digest = hashlib.sha256()
+    with peer:
+        while data := peer.recv(65536):
+            digest.update(data)
+            peer.sendall(data)
+        peer.sendall(digest.digest())
+
+
+def check_connect(client, server, path=None):
+    with socket.socket(socket.AF_UNIX if path else socket.AF_INET) as listener:
+        listener.bind(path or ("127.0.0.1", 0))
+        if path:
+            os.chmod(path, 0o777)
+        listener.listen()
+        threading.Thread(target=serve_echo, args=(listener,), daemon=True).start()
+        where = path or str(listener.getsockname()[1])
+        with Session(client, server, "connect", where) as session:
+            session.expect("echoed")
+            session.end()
+
+
+def check_connect_path(client, server):
+    check_connect(client, server, f"{server.dir}/target")
+
+
+def check_connect_nowhere(client, server):
+    with Session(client, server, "connect", f"{server.dir}/nothing") as session:
+        line = session.end(1)
+        need(line.startswith("error ssh-channel: channel refused: "), line)
+
+
+TESTS = [
+    (f"ssh: {CONNECTIONS} connections through a remote port", check_listen),
+    (f"ssh: {CONNECTIONS} connections through a remote socket", check_listen_path),
+    ("ssh: a remote port in use", check_listen_taken),
+    ("ssh: to a port of the server", check_connect),
+    ("ssh: to a socket of the server", check_connect_path),
+    ("ssh: to no socket of the server", check_connect_nowhere),
+]
+
+
+def run(client, server, name, check):
+    try:
+        check(client, server)
+    except (Failure, OSError, subprocess.TimeoutExpired) as e:
+        print(f"FAIL {name}: {e}", flush=True)
+        return 1
+    print(f"PASS {name}", flush=True)
+    return 0
+
+
+def main():
+    client = os.path.abspath(sys.argv[1])
+    word = sys.argv[2] if len(sys.argv) > 2 else ""
+    chosen = [test for test in TESTS if word in test[0]]
+    if backend_sshd.sshd_path() is None or backend_sshd.wrapper_path() is None:
+        for name, _ in chosen:
+            print(f"SKIP {name}: no sshd or no libnss-wrapper")
+        return 0
+    server = Server()
+    failed = 0
+    try:
+        for name, check in chosen:
+            failed += run(client, server, name, check)
+        if failed:
+            print(server.log(), file=sys.stderr)
+    finally:
+        server.stop()
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,398 @@
+/*
+ * An SSH session of the library over a plain TCP connection to the loopback
+ * address, without a tunnel, for ssh_servers.py.
+ *
+ *     ssh_session PORT USER SEED_HEX MODE ARGUMENT ...
+ *
+ *     listen PORT|PATH COUNT  has the server listen, prints "listening PORT",
+ *                             echoes COUNT connections and what each sent
+ *                             closes with its SHA-256, prints "heard COUNT",
+ *                             ends listening, prints "silent", waits for a
+ *                             line on stdin
+ *     connect PORT|PATH       sends 1 MiB to it from the server's side and
+ *                             wants it back and its digest: prints "echoed"
+ *
+ * Errors are printed as "error STAGE: TEXT" and the status is 1.
+ */
+#define EICE_IMPLEMENTATION
+#include "eice.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "unhex.h"
+
+#define LIMIT_MS 60000
+#define CHUNK 8192
+
+/* One connection that is echoed. */
+typedef struct echo {
+    bool used;
+    uint8_t data[CHUNK]; /* to be sent */
+    size_t len;
+    size_t at;
+    br_sha256_context hash;
+    bool last;           /* the digest is in data */
+} echo;
+
+static eice_ssh *ssh;
+static int fd;
+static uint64_t end_ms;
+static uint8_t seed[32];
+static uint8_t public_key[32];
+static uint8_t blob[4 + 11 + 4 + 32];
+static echo echoes[EICE_MAX_CHANNELS];
+
+static void die(const eice_error *e)
+{
+    printf("error %s: %s\n", eice_stage_name(e->stage), e->text);
+    exit(1);
+}
+
+static void die_of(const char *text)
+{
+    printf("error test: %s\n", text);
+    exit(1);
+}
+
+/* ---- the wire ---------------------------------------------------------- */
+
+static int dial(const char *port)
+{
+    struct sockaddr_in address;
+    const int s = socket(AF_INET, SOCK_STREAM, 0);
+
+    memset(&address, 0, sizeof address);
+    address.sin_family = AF_INET;
+    address.sin_port = htons((uint16_t)atoi(port));
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (s < 0
+        || connect(s, (const struct sockaddr *)&address, sizeof address) != 0) {
+        die_of("connect");
+    }
+    return s;
+}
+
+static bool send_some(void)
+{
+    const uint8_t *p;
+    const size_t n = eice_ssh_net_out(ssh, &p);
+    const ssize_t sent
+        = n > 0 ? send(fd, p, n, MSG_DONTWAIT | MSG_NOSIGNAL) : 0;
+
+    if (sent > 0) {
+        eice_ssh_net_out_ack(ssh, (size_t)sent);
+    }
+    return sent > 0;
+}
+
+static bool receive_some(void)
+{
+    uint8_t *p;
+    const size_t n = eice_ssh_net_in(ssh, &p);
+    const ssize_t got = n > 0 ? recv(fd, p, n, MSG_DONTWAIT) : -1;
+
+    if (got == 0) {
+        eice_ssh_net_eof(ssh, EICE_OK);
+    }
+    if (got > 0) {
+        eice_ssh_net_in_ack(ssh, (size_t)got);
+    }
+    return got > 0;
+}
+
+/* One turn of the loop; waits when nothing moves and nobody is busy. */
+static void turn(bool busy)
+{
+    const uint64_t now = eice_posix_now().ms;
+    struct pollfd p;
+
+    if (now > end_ms) {
+        die_of("not done in time");
+    }
+    while (eice_ssh_step(ssh, eice_posix_now().ms)) {
+        busy = true;
+    }
+    if (eice_ssh_phase_of(ssh) == EICE_SSH_FAILED) {
+        die(eice_ssh_error(ssh));
+    }
+    busy = send_some() || busy;
+    busy = receive_some() || busy;
+    if (!busy) {
+        const uint64_t due = eice_ssh_deadline(ssh);
+        const bool out = (eice_ssh_state(ssh) & EICE_WANT_WRITE) != 0;
+
+        p.fd = fd;
+        p.events = (short)(out ? POLLIN | POLLOUT : POLLIN);
+        poll(&p, 1, due > now + 1000 ? 1000 : due > now ? (int)(due - now) : 0);
+    }
+}
+
+/* ---- the login --------------------------------------------------------- */
+
+static ptrdiff_t sign(void *user, eice_str algorithm, eice_str data,
+                      uint8_t *out, size_t cap)
+{
+    (void)user;
+    if (!eice_str_is(algorithm, "ssh-ed25519") || cap < 64) {
+        return -1;
+    }
+    eice_ed25519_sign(out, seed, public_key, data.ptr, data.len);
+    return 64;
+}
+
+static void log_in(const char *user)
+{
+    eice_ssh_login login;
+
+    memset(&login, 0, sizeof login);
+    login.user = user;
+    login.key_blob = eice_str_make(blob, sizeof blob);
+    login.sign = sign;
+    while (eice_ssh_phase_of(ssh) != EICE_SSH_HOSTKEY) {
+        turn(false);
+    }
+    eice_ssh_accept(ssh);
+    if (eice_ssh_auth(ssh, &login) != EICE_OK) {
+        die_of("auth");
+    }
+    while (eice_ssh_phase_of(ssh) != EICE_SSH_READY) {
+        turn(false);
+        if (eice_ssh_rejected(ssh)) {
+            die_of("rejected");
+        }
+    }
+}
+
+static void begin(const char *port, const char *user, const char *seed_hex)
+{
+    eice_ssh_opts o;
+    eice_error e;
+
+    memset(&o, 0, sizeof o);
+    memset(&e, 0, sizeof e);
+    if (unhex(seed_hex, seed, 32) != 32) {
+        die_of("seed");
+    }
+    eice_ed25519_public(public_key, seed);
+    memcpy(blob, "\0\0\0\x0bssh-ed25519\0\0\0\x20", 19);
+    memcpy(blob + 19, public_key, 32);
+    fd = dial(port);
+    ssh = eice_ssh_new(&o, eice_posix_now().ms, &e);
+    if (ssh == NULL) {
+        die(&e);
+    }
+    log_in(user);
+}
+
+/* ---- listen ------------------------------------------------------------ */
+
+static void digest(echo *c)
+{
+    br_sha256_out(&c->hash, c->data);
+    c->len = 32;
+    c->at = 0;
+    c->last = true;
+}
+
+/* True when something moved; *done when the connection is over. */
+static bool echo_work(int channel, echo *c, bool *done)
+{
+    const unsigned state = eice_channel_state(ssh, channel);
+    bool moved = false;
+
+    if (c->at == c->len && !c->last) {
+        c->at = 0;
+        c->len = eice_channel_read(ssh, channel, 0, c->data, CHUNK);
+        br_sha256_update(&c->hash, c->data, c->len);
+        moved = c->len > 0;
+        if (!moved && (state & EICE_CHAN_EOF) != 0) {
+            digest(c);
+        }
+    }
+    if (c->at < c->len) {
+        const size_t n = eice_channel_write(ssh, channel, c->data + c->at,
+                                            c->len - c->at);
+
+        c->at += n;
+        moved = moved || n > 0;
+        if (c->last && c->at == c->len) {
+            eice_channel_eof(ssh, channel);
+        }
+    }
+    *done = c->last && c->at == c->len && (state & EICE_CHAN_CLOSED) != 0;
+    return moved;
+}
+
+static bool serve(int *over)
+{
+    bool moved = false;
+    int i;
+
+    for (i = 0; i < EICE_MAX_CHANNELS; i++) {
+        bool done = false;
+
+        if (echoes[i].used) {
+            moved = echo_work(i, &echoes[i], &done) || moved;
+        }
+        if (done) {
+            eice_channel_close(ssh, i);
+            echoes[i].used = false;
+            ++*over;
+        }
+    }
+    return moved;
+}
+
+static void take(int wanted)
+{
+    int listener = -1;
+    int channel;
+
+    while ((channel = eice_ssh_accept_channel(ssh, &listener)) >= 0) {
+        if (listener != wanted) {
+            die_of("another listener");
+        }
+        memset(&echoes[channel], 0, sizeof echoes[channel]);
+        echoes[channel].used = true;
+        br_sha256_init(&echoes[channel].hash);
+    }
+}
+
+static int listen_at(const char *where)
+{
+    eice_listen_opts o;
+    int listener;
+
+    memset(&o, 0, sizeof o);
+    o.path = where[0] == '/' ? where : NULL;
+    o.host = "127.0.0.1";
+    o.port = (uint16_t)atoi(where);
+    listener = eice_ssh_listen(ssh, &o);
+    if (listener < 0) {
+        die_of(eice_err_name((eice_err)listener));
+    }
+    while (eice_listen_state(ssh, listener) == 0) {
+        turn(false);
+    }
+    if (eice_listen_state(ssh, listener) == EICE_LISTEN_FAILED) {
+        die(eice_listen_error(ssh, listener));
+    }
+    printf("listening %u\n", eice_listen_port(ssh, listener));
+    fflush(stdout);
+    return listener;
+}
+
+static void mode_listen(const char *where, int count)
+{
+    const int listener = listen_at(where);
+    char line[8];
+    int over = 0;
+    int i;
+
+    while (over < count) {
+        take(listener);
+        turn(serve(&over));
+    }
+    printf("heard %d\n", over);
+    eice_ssh_unlisten(ssh, listener);
+    for (i = 0; i < 20 || eice_ssh_state(ssh) & EICE_WANT_WRITE; i++) {
+        turn(true);
+    }
+    if (eice_listen_state(ssh, listener) != 0) {
+        die_of("the listener is still there");
+    }
+    printf("silent\n");
+    fflush(stdout);
+    (void)!fgets(line, sizeof line, stdin);
+}
+
+/* ---- connect ----------------------------------------------------------- */
+
+static uint8_t byte_at(size_t i)
+{
+    return (uint8_t)(i * 2654435761u >> 13);
+}
+
+static int connect_to(const char *where)
+{
+    eice_channel_opts o;
+    int channel;
+
+    memset(&o, 0, sizeof o);
+    o.kind = where[0] == '/' ? EICE_CHANNEL_UNIX : EICE_CHANNEL_TCP;
+    o.host = where[0] == '/' ? where : "127.0.0.1";
+    o.port = (uint16_t)atoi(where);
+    channel = eice_channel_open(ssh, &o);
+    while (eice_channel_state(ssh, channel) == 0) {
+        turn(false);
+    }
+    if ((eice_channel_state(ssh, channel) & EICE_CHAN_FAILED) != 0) {
+        die(eice_channel_error(ssh, channel));
+    }
+    return channel;
+}
+
+static void mode_connect(const char *where)
+{
+    const int channel = connect_to(where);
+    const size_t total = (size_t)1 << 20;
+    uint8_t data[CHUNK];
+    size_t sent = 0;
+    size_t got = 0;
+    size_t tail = 0;
+
+    while ((eice_channel_state(ssh, channel) & EICE_CHAN_EOF) == 0) {
+        size_t n = sent < total ? CHUNK : 0;
+        size_t i;
+
+        for (i = 0; i < n; i++) {
+            data[i] = byte_at(sent + i);
+        }
+        n = eice_channel_write(ssh, channel, data, n);
+        sent += n;
+        if (n > 0 && sent == total) {
+            eice_channel_eof(ssh, channel);
+        }
+        n = eice_channel_read(ssh, channel, 0, data, CHUNK);
+        for (i = 0; i < n; i++) {
+            if (got < total && data[i] != byte_at(got++)) {
+                die_of("wrong byte");
+            }
+        }
+        tail += n;
+        turn(n > 0);
+    }
+    if (got != total || tail != total + 32) {
+        die_of("bytes are missing");
+    }
+    puts("echoed");
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 6) {
+        fputs("usage: ssh_session PORT USER SEED MODE ARGUMENT ...\n", stderr);
+        return 2;
+    }
+    end_ms = eice_posix_now().ms + LIMIT_MS;
+    begin(argv[1], argv[2], argv[3]);
+    if (strcmp(argv[4], "listen") == 0 && argc == 7) {
+        mode_listen(argv[5], atoi(argv[6]));
+    } else if (strcmp(argv[4], "connect") == 0) {
+        mode_connect(argv[5]);
+    } else {
+        die_of("no such mode");
+    }
+    eice_ssh_close(ssh);
+    while (eice_ssh_phase_of(ssh) != EICE_SSH_CLOSED) {
+        turn(true);
+    }
+    eice_ssh_free(ssh);
+    return 0;
+}
