@@ -2473,7 +2473,8 @@ typedef enum eice_goal {
     EICE_GOAL_SSH,      /* a session: eice_conn_ssh */
     EICE_GOAL_TUNNEL,   /* a byte stream: eice_conn_app_in and _out */
     EICE_GOAL_PUSH,     /* SendSSHPublicKey, nothing else */
-    EICE_GOAL_IDENTITY  /* GetCallerIdentity, nothing else */
+    EICE_GOAL_IDENTITY, /* GetCallerIdentity, nothing else */
+    EICE_GOAL_FIND      /* the instance: eice_conn_instance, nothing else */
 } eice_goal;
 
 typedef enum eice_policy {
@@ -19303,7 +19304,7 @@ EICEI_PRIVATE bool eicei_wants_instance(const eice_conn *c)
 {
     const bool by_id = eicei_is_instance_id(c->o.target);
 
-    if (eicei_wants_push(c) && !by_id) {
+    if (c->o.goal == EICE_GOAL_FIND || (eicei_wants_push(c) && !by_id)) {
         return true;
     }
     return eicei_wants_tunnel(c)
@@ -19365,6 +19366,9 @@ EICEI_PRIVATE void eicei_plan_goal(eice_conn *c)
     switch (c->o.goal) {
     case EICE_GOAL_IDENTITY:
         c->open = eicei_call_done(c, EICE_OP_GET_CALLER_IDENTITY);
+        break;
+    case EICE_GOAL_FIND:
+        c->open = eicei_call_done(c, EICE_OP_DESCRIBE_INSTANCES);
         break;
     case EICE_GOAL_PUSH:
         c->open = c->pushed;

@@ -81,11 +81,17 @@ static const option options[] = {
     {0, "hostkey-policy", "P", "ssh",
      "tofu (default), strict or off: what to do about unknown host keys",
      SET_POLICY, AT(conn.policy), 0, 0},
-    {0, "known-hosts", "FILE", "ssh", "host keys", SET_TEXT,
+    {0, "host-pattern", "PATTERN", "ssh-config",
+     "hosts of the stanza without targets (i-*)", SET_TEXT, AT(host_pattern),
+     0, 0},
+    {0, "identity", "FILE", "ssh-config",
+     "private key for OpenSSH; FILE.pub is pushed", SET_TEXT, AT(identity), 0,
+     0},
+    {0, "known-hosts", "FILE", "ssh ssh-config", "host keys", SET_TEXT,
      AT(conn.known_hosts), 0, 0},
-    {'l', "user", "NAME", "ssh push-key", "login on the instance (ec2-user)",
+    {'l', "user", "NAME", "ssh push-key ssh-config", "login on the instance (ec2-user)",
      SET_TEXT, AT(conn.user), 0, 0},
-    {'p', "port", "PORT", "ssh", "port on the instance (22)", SET_PORT,
+    {'p', "port", "PORT", "ssh ssh-config", "port on the instance (22)", SET_PORT,
      AT(conn.port), 1, 65535},
     {'t', NULL, NULL, "ssh", "ask for a terminal; twice: in any case",
      SET_TTY, 0, 0, 0},
@@ -302,6 +308,7 @@ static int set_rule(cli *c, const char *value)
         return cli_usage_error(c, "too many --connect-to", value);
     }
     c->connect_to[c->conn.connect_to_count++] = value;
+    c->rules++;
     return -1;
 }
 
@@ -606,6 +613,42 @@ static int read_options(cli *c, int argc, char **argv, int *at, bool *ended)
     return status;
 }
 
+static void put_number(eice_buf *b, const cli *c, const option *o)
+{
+    uint32_t n;
+
+    memcpy(&n, (const char *)c + o->offset, sizeof n);
+    eice_putf(b, " %u", o->kind == SET_MS ? n / 1000 : n);
+}
+
+void cli_put_options(const cli *c, eice_buf *b)
+{
+    size_t i;
+
+    for (i = 0; i < OPTION_COUNT; i++) {
+        const option *o = &options[i];
+        const char *text;
+
+        if (o->commands != NULL || o->name == NULL || !given(c, o->offset)
+            || o->kind == SET_VERBOSE || o->offset == AT(json)
+            || o->offset == AT(quiet)) {
+            continue;
+        }
+        eice_putf(b, " --%s", o->name);
+        if (o->kind == SET_TEXT) {
+            memcpy(&text, (const char *)c + o->offset, sizeof text);
+            cli_put_word(b, text);
+        } else if (o->kind != SET_FLAG) {
+            put_number(b, c, o);
+        }
+    }
+    for (i = c->conn.connect_to_count - c->rules;
+         i < c->conn.connect_to_count; i++) {
+        eice_put_c(b, " --connect-to");
+        cli_put_word(b, c->connect_to[i]);
+    }
+}
+
 int cli_parse_global(cli *c, int argc, char **argv, int *status)
 {
     bool ended = false;
@@ -627,7 +670,7 @@ static int print_help(const cli *c, const cli_command *command)
 }
 
 /* user@target: the last @ divides. */
-static void split_user(cli *c, char **target)
+void cli_split_user(cli *c, char **target)
 {
     char *at = strrchr(*target, '@');
 
@@ -669,7 +712,9 @@ int cli_parse(cli *c, const cli_command *command, int argc, char **argv)
     c->argc = count;
     c->argv = argv;
     if (count > 0) {
-        split_user(c, &argv[0]);
+        if (strcmp(command->name, "ssh-config") != 0) {
+            cli_split_user(c, &argv[0]);
+        }
         if (!ssh) {
             c->conn.target = argv[0]; /* else HostName has a say too */
         }

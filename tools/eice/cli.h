@@ -51,6 +51,10 @@ typedef struct cli {
     size_t set_env_count;
     uint16_t given[CLI_GIVEN];  /* offsets of what was set */
     size_t given_count;
+    size_t rules;               /* of connect_to, from the command line */
+    const char *host_pattern;   /* ssh-config */
+    const char *identity;
+    const char *program;        /* argv[0] */
     const char *where;          /* "FILE line N" while a file is read */
     const char *push;      /* proxy --push */
     const char *agent_socket;
@@ -75,6 +79,7 @@ int cli_ssh(cli *c);
 int cli_proxy(cli *c);
 int cli_push_key(cli *c);
 int cli_whoami(cli *c);
+int cli_ssh_config(cli *c);
 int cli_version(cli *c);
 
 /* ---- args.c ------------------------------------------------------------ */
@@ -90,6 +95,10 @@ int cli_parse_global(cli *c, int argc, char **argv, int *status);
 void cli_print_options(FILE *out, const char *command);
 int cli_usage_error(const cli *c, const char *what, const char *value);
 
+/* The common options that were given, each with a blank before it. */
+void cli_put_options(const cli *c, eice_buf *b);
+/* user@target: the last @ divides. */
+void cli_split_user(cli *c, char **target);
 /* One word of ssh_config; -1, or the exit status. Keeps parts of `text`. */
 int cli_set_openssh(cli *c, char *text);
 
@@ -106,6 +115,11 @@ int cli_ssh_query(const cli *c, const char *what);
 int cli_ssh_settle(cli *c);
 /* The variables to be sent, at most `cap`. */
 size_t cli_ssh_env(const cli *c, eice_pair *out, size_t cap);
+
+/* ---- sshconfig.c ------------------------------------------------------- */
+
+/* A blank and a word, as a shell and then ProxyCommand want it. */
+void cli_put_word(eice_buf *b, const char *word);
 
 /* ---- report.c ---------------------------------------------------------- */
 

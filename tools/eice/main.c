@@ -16,6 +16,9 @@ static const cli_command commands[] = {
     {"push-key", "[options] [user@]TARGET [PUBLIC-KEY-FILE]",
      "make a public key valid for 60 seconds", CLI_FAILED, CLI_USAGE,
      cli_push_key},
+    {"ssh-config", "[options] [[user@]TARGET ...]",
+     "print stanzas for OpenSSH and what is built on it", CLI_FAILED,
+     CLI_USAGE, cli_ssh_config},
     {"whoami", "[options]", "show the identity AWS sees", CLI_FAILED,
      CLI_USAGE, cli_whoami},
     {"version", "", "show versions and what this was built from", CLI_FAILED,
@@ -140,6 +143,7 @@ int main(int argc, char **argv)
     hold_standard_descriptors();
     signal(SIGPIPE, SIG_IGN);
     defaults(&c);
+    c.program = argv[0];
     if (called_as_ssh(argv[0])) {
         c.command = "ssh";
         status = cli_parse(&c, find_command("ssh"), argc - 1, argv + 1);
