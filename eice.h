@@ -105,6 +105,7 @@
  *   EICE_MAX_CHANNELS      64    channels of one SSH session
  *   EICE_MAX_LISTENERS     16    its listeners at the server (ssh -R)
  *   EICE_BUILD_TIME        seconds since 1970: the clock is never older
+ *   EICE_GETADDRINFO       compile in eice_posix_opts.getaddrinfo, too
  * With -std=c99 the implementation needs -D_POSIX_C_SOURCE=200809L (or
  * EICE_NO_POSIX): a header cannot ask for it in time itself.
  *
@@ -2636,7 +2637,9 @@ typedef struct eice_posix eice_posix;
 
 typedef struct eice_posix_opts {
     const eice_alloc *alloc;
-    bool getaddrinfo;          /* use the system's resolver (blocks) */
+    /* Use the system's resolver, which blocks; refused when the code was
+     * compiled without EICE_GETADDRINFO. */
+    bool getaddrinfo;
     const char *resolv_conf;   /* NULL is /etc/resolv.conf */
     const char *hosts;         /* NULL is /etc/hosts */
     int family;                /* 0 any, 4, 6 */
@@ -10663,7 +10666,8 @@ EICEI_PRIVATE void eicei_tls_set_ciphers(br_ssl_engine_context *eng)
     br_ssl_engine_set_prf_sha256(eng, br_tls12_sha256_prf);
     br_ssl_engine_set_prf_sha384(eng, br_tls12_sha384_prf);
     br_ssl_engine_set_default_rsavrfy(eng);
-    br_ssl_engine_set_default_ecdsa(eng);
+    br_ssl_engine_set_ec(eng, br_ec_get_default());
+    br_ssl_engine_set_ecdsa(eng, br_ecdsa_vrfy_asn1_get_default());
 }
 
 EICEI_PRIVATE void eicei_tls_set_hashes(br_ssl_engine_context *eng,
@@ -20144,7 +20148,9 @@ line, or define EICE_NO_POSIX"
 
 #include <errno.h>
 #include <fcntl.h>
+#ifdef EICE_GETADDRINFO
 #include <netdb.h>
+#endif
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -20991,6 +20997,9 @@ EICEI_PRIVATE eice_err eicei_hosts(eice_posix *x, eice_str name,
     return code;
 }
 
+#ifdef EICE_GETADDRINFO
+#define EICEI_GETADDRINFO true
+
 EICEI_PRIVATE eice_err eicei_getaddrinfo(eice_str name, eice_addresses *out)
 {
     char host[256];
@@ -21027,6 +21036,18 @@ EICEI_PRIVATE eice_err eicei_getaddrinfo(eice_str name, eice_addresses *out)
     freeaddrinfo(list);
     return EICE_OK;
 }
+
+#else /* the C library's resolver costs a static program 16 kB */
+#define EICEI_GETADDRINFO false
+
+EICEI_PRIVATE eice_err eicei_getaddrinfo(eice_str name, eice_addresses *out)
+{
+    (void)name;
+    (void)out;
+    return EICE_E_NAME_NOT_FOUND;
+}
+
+#endif
 
 EICEI_PRIVATE void eicei_resolved(eice_posix *x, eice_conn *c, uint32_t id,
                                   eice_err code, eice_addresses *found)
@@ -21203,6 +21224,11 @@ eice_posix *eice_posix_new(const eice_posix_opts *o, eice_error *e)
     memset(&alloc, 0, sizeof alloc);
     if (o != NULL && o->alloc != NULL) {
         alloc = *o->alloc;
+    }
+    if (o != NULL && o->getaddrinfo && !EICEI_GETADDRINFO) {
+        eice_fail(e, EICE_E_ARGUMENT, EICE_STAGE_LOCAL,
+                  "compiled without EICE_GETADDRINFO");
+        return NULL;
     }
     if (!eice_posix_random(seed, sizeof seed)) {
         eice_fail(e, EICE_E_LOCAL_IO, EICE_STAGE_LOCAL,

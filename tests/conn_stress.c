@@ -8,6 +8,7 @@
  * is; its sshd lets the key of world_key in. EICE_SEED seeds what is random.
  * EICE_STRIDE=N visits every Nth point only. */
 #define EICE_IMPLEMENTATION
+#define EICE_GETADDRINFO
 #include "eice.h"
 #include "test.h"
 

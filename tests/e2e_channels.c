@@ -281,6 +281,20 @@ static void run(void)
     } while (left > 0);
 }
 
+/* Not compiled in, so asking for it must not pass unnoticed. */
+static void refuse_getaddrinfo(void)
+{
+    eice_posix_opts o;
+    eice_error e;
+
+    memset(&o, 0, sizeof o);
+    memset(&e, 0, sizeof e);
+    o.getaddrinfo = true;
+    if (eice_posix_new(&o, &e) != NULL || e.code != EICE_E_ARGUMENT) {
+        die("getaddrinfo was not refused", NULL);
+    }
+}
+
 int main(int argc, char **argv)
 {
     const char *rule = getenv("EICE_CONNECT_TO");
@@ -294,6 +308,7 @@ int main(int argc, char **argv)
     o.policy = EICE_POLICY_OFF;
     o.connect_to = &rule;
     o.connect_to_count = rule != NULL;
+    refuse_getaddrinfo();
     executor = eice_posix_new(NULL, &e);
     conn = eice_conn_new(&o, eice_posix_now(), &e);
     if (executor == NULL || conn == NULL

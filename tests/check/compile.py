@@ -68,7 +68,7 @@ def knobs():
     text = "".join(f"#define {name} {value}\n" for name, value in
                    (("EICE_TLS_OUT", 1024), ("EICE_MAX_BODY", "65536u"), ("EICE_MAX_QUERY", 12),
                     ("EICE_MAX_HEADERS", 10), ("EICE_MAX_CHANNELS", 2),
-                    ("EICE_BUILD_TIME", 1800000000)))
+                    ("EICE_BUILD_TIME", 1800000000), ("EICE_GETADDRINFO", "")))
     compile_text("gcc", "c99", text + IMPLEMENTATION, POSIX, *SYSTEM_HEADERS, "-fsyntax-only")
 
 
