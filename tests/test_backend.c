@@ -12,8 +12,8 @@
 #include "libssh2_config.h"
 #include <bearssl.h>
 #ifdef BACKEND_PORTABLE
-#define br_aes_x86ni_ctrcbc_get_vtable() ((const br_block_ctrcbc_class *)0)
-#define br_aes_pwr8_ctrcbc_get_vtable() ((const br_block_ctrcbc_class *)0)
+#define br_aes_x86ni_ctr_get_vtable() ((const br_block_ctr_class *)0)
+#define br_aes_pwr8_ctr_get_vtable() ((const br_block_ctr_class *)0)
 #define br_ghash_pclmul_get() ((br_ghash)0)
 #define br_ghash_pwr8_get() ((br_ghash)0)
 #endif

@@ -630,23 +630,39 @@ static size_t min_size(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-static const br_block_ctrcbc_class *aes_best(void)
+static const br_block_ctr_class *aes_best(void)
 {
-    const br_block_ctrcbc_class *aes = br_aes_x86ni_ctrcbc_get_vtable();
+    const br_block_ctr_class *aes = br_aes_x86ni_ctr_get_vtable();
 
     if (aes == NULL) {
-        aes = br_aes_pwr8_ctrcbc_get_vtable();
+        aes = br_aes_pwr8_ctr_get_vtable();
     }
     if (aes == NULL) {
-        aes = sizeof(size_t) >= 8 ? &br_aes_ct64_ctrcbc_vtable
-                                  : &br_aes_ct_ctrcbc_vtable;
+        aes = sizeof(size_t) >= 8 ? &br_aes_ct64_ctr_vtable
+                                  : &br_aes_ct_ctr_vtable;
     }
     return aes;
 }
 
-static void ctr_apply(_libssh2_bearssl_ctr *c, void *data, size_t len)
+/* Whole blocks only.  BearSSL counts in the last 32 bits: a run stops where
+ * they wrap, for the carry into the other 96. */
+static void ctr_apply(_libssh2_bearssl_ctr *c, unsigned char *data, size_t len)
 {
-    c->aes.vtable->ctr(&c->aes.vtable, c->counter, data, len);
+    uint32_t low;
+    uint64_t room;
+    size_t n;
+    size_t i;
+
+    for (; len > 0; len -= n) {
+        low = _libssh2_ntohu32(c->counter + 12);
+        room = (((uint64_t)1 << 32) - low) * 16;
+        n = len < room ? len : (size_t)room;
+        low = c->aes.vtable->run(&c->aes.vtable, c->counter, low, data, n);
+        _libssh2_htonu32(c->counter + 12, low);
+        for (i = 12; low == 0 && i > 0 && ++c->counter[i - 1] == 0; i--) {
+        }
+        data += n;
+    }
 }
 
 /* Makes key stream for want bytes, or as much of it as there is room for. */
@@ -875,7 +891,7 @@ static bool is_gcm(_libssh2_bearssl_cipher_type algo)
 int _libssh2_cipher_init(_libssh2_cipher_ctx *h, _libssh2_cipher_type(algo),
                          unsigned char *iv, unsigned char *secret, int encrypt)
 {
-    const br_block_ctrcbc_class *const aes = aes_best();
+    const br_block_ctr_class *const aes = aes_best();
     const size_t key_len = (unsigned)algo & 0xff;
 
     memset(h, 0, sizeof *h);

@@ -156,7 +156,7 @@ typedef enum {
 
 /* The part of a cipher that counts: AES in counter mode. */
 typedef struct {
-    br_aes_gen_ctrcbc_keys aes;
+    br_aes_gen_ctr_keys aes;
     unsigned char counter[16];
     unsigned char stream[_LIBSSH2_BEARSSL_BATCH];
     size_t used; /* bytes of stream already spent */
