@@ -26,10 +26,10 @@ DEPS_FOR ?= musl native asan
 
 CC_musl ?= musl-gcc
 AR_musl ?= gcc-ar
-CFLAGS_musl ?= -Os -flto=auto -ffunction-sections -fdata-sections \
+CFLAGS_musl ?= -Oz -flto=auto -ffunction-sections -fdata-sections \
     -fno-asynchronous-unwind-tables -fno-unwind-tables -fno-pic -fno-pie
-LDFLAGS_musl ?= -Os -flto=auto -static -no-pie -s \
-    -Wl,--gc-sections,--build-id=none,-z,noseparate-code
+LDFLAGS_musl ?= -Oz -flto=auto -flto-partition=one -static -no-pie -s \
+    -Wl,--gc-sections,--build-id=none,-z,noseparate-code,-z,norelro
 
 CC_native ?= gcc
 AR_native ?= ar
@@ -122,10 +122,15 @@ define ARCHIVE
 	cd .. && rm -rf $(2).$$$$
 endef
 
+# BearSSL, with the choice of its defaults in tools/bearssl.
 BEARSSL = $(CURDIR)/build/deps/src/bearssl
-BEARSSL_FIND = $(BEARSSL)/src -name '*.c'
+BEARSSL_OURS = $(CURDIR)/tools/bearssl
+BEARSSL_FIND = $(BEARSSL)/src $(BEARSSL_OURS) -name '*.c' $(foreach n, \
+    ec_default rsa_default_pub rsa_default_priv rsa_default_pkcs1_vrfy \
+    rsa_default_pkcs1_sign, ! -name $(n).c)
 
-build/%/libbearssl.a: build/deps/src/bearssl.version
+build/%/libbearssl.a: build/deps/src/bearssl.version \
+    $(wildcard tools/bearssl/*.c)
 	$(call ARCHIVE,$*,bearssl,$(BEARSSL_FIND),-I$(BEARSSL)/inc -I$(BEARSSL)/src)
 
 # libssh2's core without its crypto backends (ours is tools/libssh2-bearssl),
