@@ -37,14 +37,13 @@ def readme_files():
 
 def commands():
     told = must([EICE, "--help"])
-    return re.findall(r"^  ([a-z-]+) +\S", told.split("commands:")[1].split("\n\n")[0], re.M)
+    return re.findall(r"^  ([a-z][a-z0-9-]+) +\S", told.split("commands:")[1].split("\n\n")[0], re.M)
 
 
 def helped():
     """The options of --help, with and without a command."""
     texts = [must([EICE, "--help"])] + [must([EICE, name, "--help"]) for name in commands()]
-    return set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", "\n".join(
-        line[:32] for text in texts for line in text.splitlines() if line.startswith("  "))))
+    return set(re.findall(r"^  (?:-\w, |    )(--[a-z][a-z-]+)", "\n".join(texts), re.M))
 
 
 def man_page():

@@ -27,6 +27,7 @@ typedef enum set_kind {
     SET_IGNORED, /* accepted, no effect here */
     SET_WITHOUT, /* said to be missing; `help` has what */
     SET_REFUSED, /* an error; `help` has why */
+    SET_EICE,    /* --eice-options */
     SET_QUERY,   /* answered at once: -V, -Q */
     SET_HELP
 } set_kind;
@@ -44,6 +45,7 @@ typedef struct option {
 } option;
 
 #define AT(field) offsetof(cli, field)
+#define AWS "open-tunnel ec2-ssh ec2-send"
 
 static const option options[] = {
     {0, "region", "REGION", NULL, "AWS Region", SET_TEXT, AT(conn.region), 0, 0},
@@ -139,6 +141,51 @@ static const option options[] = {
      SET_REFUSED, 0, 0, 0},
     {'y', NULL, NULL, "ssh", "-y: no syslog here; -E FILE writes a file",
      SET_REFUSED, 0, 0, 0},
+    /* the AWS CLI's words */
+    {0, "instance-id", "ID", "open-tunnel ec2-ssh ec2-send", "the instance",
+     SET_TEXT, AT(conn.target), 0, 0},
+    {0, "instance-ip", "ADDRESS", "ec2-ssh", "its address", SET_TEXT,
+     AT(conn.private_ip), 0, 0},
+    {0, "private-ip-address", "ADDRESS", "open-tunnel", "its address",
+     SET_TEXT, AT(conn.private_ip), 0, 0},
+    {0, "instance-connect-endpoint-id", "ID", "open-tunnel",
+     "as --endpoint-id", SET_TEXT, AT(conn.endpoint_id), 0, 0},
+    {0, "instance-connect-endpoint-dns-name", "NAME", "open-tunnel",
+     "as --endpoint-dns", SET_TEXT, AT(conn.endpoint_dns), 0, 0},
+    {0, "remote-port", "PORT", "open-tunnel", "port on the instance (22)",
+     SET_PORT, AT(conn.port), 1, 65535},
+    {0, "local-port", "PORT", "open-tunnel",
+     "listen there, with a tunnel for each connection; 0: any", SET_PORT,
+     AT(local_port), 0, 65535},
+    {0, "max-websocket-connections", "N", "open-tunnel",
+     "connections at a time, 1 to 20 (10)", SET_SECONDS,
+     AT(max_connections), 1, 20},
+    {0, "os-user", "NAME", "ec2-ssh", "login (ec2-user)", SET_TEXT,
+     AT(conn.user), 0, 0},
+    {0, "instance-os-user", "NAME", "ec2-send", "login", SET_TEXT,
+     AT(conn.user), 0, 0},
+    {0, "ssh-port", "PORT", "ec2-ssh", "port on the instance (22)", SET_PORT,
+     AT(conn.port), 1, 65535},
+    {0, "connection-type", "TYPE", "ec2-ssh", "eice or auto", SET_TEXT,
+     AT(connection_type), 0, 0},
+    {0, "eice-options", "OPTIONS", "ec2-ssh",
+     "maxTunnelDuration=S,endpointId=ID,dnsName=NAME, or as JSON", SET_EICE,
+     0, 0, 0},
+    {0, "local-forwarding", "SPEC", "ec2-ssh",
+     "--local-forwarding is not supported", SET_REFUSED, 0, 0, 0},
+    {0, "private-key-file", "FILE", "ec2-ssh",
+     "--private-key-file is not supported: the key is made for the session",
+     SET_REFUSED, 0, 0, 0},
+    {0, "ssh-public-key", "KEY", "ec2-send", "the key, or file://FILE",
+     SET_TEXT, AT(push), 0, 0},
+    {0, "availability-zone", "ZONE", "ec2-send", NULL, SET_IGNORED, 0, 0, 0},
+    {0, "output", "FORMAT", AWS, NULL, SET_TEXT, AT(output), 0, 0},
+    {0, "debug", NULL, AWS, NULL, SET_VERBOSE, AT(verbose), 0, 0},
+    {0, "no-cli-pager", NULL, AWS, NULL, SET_IGNORED, 0, 0, 0},
+    {0, "cli-connect-timeout", "S", AWS, NULL, SET_MS,
+     AT(conn.connect_timeout_ms), 1, 3600},
+    {0, "cli-read-timeout", "S", AWS, NULL, SET_MS,
+     AT(conn.answer_timeout_ms), 1, 3600},
     {0, "push", "USER[:KEY]", "proxy",
      "push a public key first: a file, or agent", SET_TEXT, AT(push), 0, 0},
     {0, "agent-socket", "PATH", "proxy",
@@ -195,9 +242,14 @@ static const char *const openssh_ignored[] = {
     "TCPKeepAlive", "UpdateHostKeys", "VerifyHostKeyDNS", "VisualHostKey",
 };
 
+/* The word that was typed for a command. */
+static const char *command_word(const char *name)
+{
+    return strncmp(name, "ec2-", 4) == 0 ? "ec2-instance-connect" : name;
+}
+
 int cli_usage_error(const cli *c, const char *what, const char *value)
 {
-    const bool ssh = c->command != NULL && strcmp(c->command, "ssh") == 0;
     eice_error e;
 
     memset(&e, 0, sizeof e);
@@ -205,10 +257,10 @@ int cli_usage_error(const cli *c, const char *what, const char *value)
               c->where != NULL ? c->where : "", c->where != NULL ? ": " : "",
               what, value != NULL ? ": " : "", value != NULL ? value : "");
     snprintf(e.remedy, sizeof e.remedy, "see eice %s%s--help",
-             c->command != NULL ? c->command : "",
+             c->command != NULL ? command_word(c->command) : "",
              c->command != NULL ? " " : "");
     cli_report(c, &e);
-    return ssh ? CLI_SSH_FAILED : CLI_USAGE;
+    return c->misused != 0 ? c->misused : CLI_USAGE;
 }
 
 static bool word_in(const char *list, const char *word)
@@ -227,6 +279,10 @@ static bool word_in(const char *list, const char *word)
 
 static bool option_here(const option *o, const char *command)
 {
+    if (command != NULL && strcmp(command, "ec2-instance-connect") == 0) {
+        return o->commands == NULL || strstr(o->commands, "ec2-") != NULL
+               || word_in(o->commands, "open-tunnel");
+    }
     return o->commands == NULL
            || (command != NULL && word_in(o->commands, command));
 }
@@ -390,6 +446,47 @@ static int set_alive(cli *c, const char *value)
     return -1;
 }
 
+static const option *option_named(const char *name, size_t len,
+                                  const char *command);
+static int set_option(cli *c, const option *o, char *value);
+
+/* name=value,name=value or JSON with the same names: the marks that differ
+ * stand for nothing but the ends of words. */
+static int set_eice(cli *c, char *value)
+{
+    static const char *const names[][2] = {
+        {"maxTunnelDuration", "max-tunnel-duration"},
+        {"endpointId", "endpoint-id"},
+        {"dnsName", "endpoint-dns"},
+    };
+    static const char marks[] = "{}\"=:, \t\n";
+    char *rest = NULL;
+    char *name;
+
+    for (name = strtok_r(value, marks, &rest); name != NULL;
+         name = strtok_r(NULL, marks, &rest)) {
+        char *text = strtok_r(NULL, marks, &rest);
+        int status = CLI_USAGE;
+        size_t i;
+
+        for (i = 0; i < 3 && text != NULL; i++) {
+            const char *as = names[i][1];
+
+            if (strcmp(names[i][0], name) == 0) {
+                status = set_option(c, option_named(as, strlen(as), NULL),
+                                    text);
+                break;
+            }
+        }
+        if (status >= 0) {
+            return i < 3 && text != NULL
+                       ? status
+                       : cli_usage_error(c, "--eice-options", name);
+        }
+    }
+    return -1;
+}
+
 /* What a later word of ssh_config does not change: the first one counts. */
 static bool given(const cli *c, size_t offset)
 {
@@ -403,14 +500,17 @@ static bool given(const cli *c, size_t offset)
     return false;
 }
 
+bool cli_given(const cli *c, const void *field)
+{
+    return given(c, (size_t)((const char *)field - (const char *)c));
+}
+
 static void give(cli *c, size_t offset)
 {
     if (offset != 0 && c->given_count < CLI_GIVEN && !given(c, offset)) {
         c->given[c->given_count++] = (uint16_t)offset;
     }
 }
-
-static int set_option(cli *c, const option *o, char *value);
 
 /* Name=value, or Name value. */
 int cli_set_openssh(cli *c, char *text)
@@ -499,6 +599,8 @@ static int set_option(cli *c, const option *o, char *value)
         cli_say(c, "-%c: %s is not supported; going on without", o->letter,
                 o->help);
         return -1;
+    case SET_EICE:
+        return set_eice(c, value);
     case SET_REFUSED:
         return cli_usage_error(c, o->help, NULL);
     case SET_QUERY:
@@ -663,7 +765,8 @@ static int print_help(const cli *c, const cli_command *command)
     if (c->query != NULL) {
         return cli_ssh_query(c, c->query);
     }
-    printf("usage: eice %s %s\n\n%s\n\noptions:\n", command->name,
+    printf("usage: eice %s %s\n\n%s\n\noptions:\n",
+           command_word(command->name),
            command->usage, command->summary);
     cli_print_options(stdout, command->name);
     return CLI_OK;
@@ -715,7 +818,7 @@ int cli_parse(cli *c, const cli_command *command, int argc, char **argv)
         if (strcmp(command->name, "ssh-config") != 0) {
             cli_split_user(c, &argv[0]);
         }
-        if (!ssh) {
+        if (!ssh && c->conn.target == NULL) {
             c->conn.target = argv[0]; /* else HostName has a say too */
         }
     }

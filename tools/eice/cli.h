@@ -55,6 +55,11 @@ typedef struct cli {
     const char *host_pattern;   /* ssh-config */
     const char *identity;
     const char *program;        /* argv[0] */
+    int misused;                /* exit status of a wrong command line */
+    uint16_t local_port;        /* open-tunnel */
+    uint32_t max_connections;
+    const char *connection_type; /* ec2-instance-connect ssh */
+    const char *output;
     const char *where;          /* "FILE line N" while a file is read */
     const char *push;      /* proxy --push */
     const char *agent_socket;
@@ -80,6 +85,10 @@ int cli_proxy(cli *c);
 int cli_push_key(cli *c);
 int cli_whoami(cli *c);
 int cli_ssh_config(cli *c);
+int cli_open_tunnel(cli *c);
+int cli_ec2(cli *c);
+/* One of `ec2-instance-connect`, or NULL. */
+const cli_command *cli_ec2_command(const char *name);
 int cli_version(cli *c);
 
 /* ---- args.c ------------------------------------------------------------ */
@@ -97,6 +106,8 @@ int cli_usage_error(const cli *c, const char *what, const char *value);
 
 /* The common options that were given, each with a blank before it. */
 void cli_put_options(const cli *c, eice_buf *b);
+/* Was this field of *c set by an option? */
+bool cli_given(const cli *c, const void *field);
 /* user@target: the last @ divides. */
 void cli_split_user(cli *c, char **target);
 /* One word of ssh_config; -1, or the exit status. Keeps parts of `text`. */
@@ -125,6 +136,8 @@ void cli_put_word(eice_buf *b, const char *word);
 
 /* An error, for people or as JSON, on stderr. */
 void cli_report(const cli *c, const eice_error *e);
+/* What the AWS CLI would end with after the error reported last. */
+int cli_aws_status(void);
 void cli_say(const cli *c, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 /* A JSON string with its quotes. */
@@ -170,6 +183,11 @@ size_t cli_term_modes(int fd, uint8_t *out, size_t cap);
  * end the process. */
 bool cli_term_raw(int fd);
 void cli_term_restore(void);
+
+/* ---- proxy.c ----------------------------------------------------------- */
+
+/* Carries two descriptors, or the same one twice, through a tunnel. */
+bool cli_carry(cli *c, int in, int out, uint32_t idle_ms);
 
 /* ---- key.c ------------------------------------------------------------- */
 

@@ -19,6 +19,12 @@ static const cli_command commands[] = {
     {"ssh-config", "[options] [[user@]TARGET ...]",
      "print stanzas for OpenSSH and what is built on it", CLI_FAILED,
      CLI_USAGE, cli_ssh_config},
+    {"open-tunnel", "[options]",
+     "the AWS CLI's open-tunnel: a tunnel for stdin and stdout, or a port",
+     255, 252, cli_open_tunnel},
+    {"ec2-instance-connect", "ssh|open-tunnel|send-ssh-public-key [options]",
+     "the AWS CLI's commands, with its options and exit statuses", 255, 252,
+     cli_ec2},
     {"whoami", "[options]", "show the identity AWS sees", CLI_FAILED,
      CLI_USAGE, cli_whoami},
     {"version", "", "show versions and what this was built from", CLI_FAILED,
@@ -36,7 +42,7 @@ static void print_help(FILE *out)
           "Endpoints.\n\ncommands:\n",
           out);
     for (i = 0; i < command_count; i++) {
-        fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
+        fprintf(out, "  %-20s %s\n", commands[i].name, commands[i].summary);
     }
     fputs("\nTARGET: instance id, Name tag, tag:KEY=VALUE, private address "
           "or DNS name\n\noptions, before or after the command:\n",
@@ -146,6 +152,7 @@ int main(int argc, char **argv)
     c.program = argv[0];
     if (called_as_ssh(argv[0])) {
         c.command = "ssh";
+        c.misused = CLI_SSH_FAILED;
         status = cli_parse(&c, find_command("ssh"), argc - 1, argv + 1);
         return status >= 0 ? status : cli_ssh(&c);
     }
@@ -161,10 +168,15 @@ int main(int argc, char **argv)
         return at == argc ? CLI_USAGE : CLI_OK;
     }
     command = find_command(argv[at]);
+    if (command != NULL && command->run == cli_ec2 && at + 1 < argc
+        && cli_ec2_command(argv[at + 1]) != NULL) {
+        command = cli_ec2_command(argv[++at]);
+    }
     if (command == NULL) {
         return cli_usage_error(&c, "no such command", argv[at]);
     }
     c.command = command->name;
+    c.misused = command->misused;
     status = cli_parse(&c, command, argc - at - 1, argv + at + 1);
     return status >= 0 ? status : command->run(&c);
 }

@@ -204,32 +204,36 @@ static bool key_line(const cli *c, agent *a, char *user, size_t user_cap,
     return true;
 }
 
-static int carry(cli *c, agent *a)
+static bool carry(cli *c, agent *a, int in, int out, uint32_t idle_ms)
 {
     cli_run r;
-    int status = CLI_FAILED;
+    bool good = false;
 
     if (!cli_run_open(&r, c)) {
-        return CLI_FAILED;
+        return false;
     }
-    a->x = r.x;
-    if (a->fd >= 0) {
+    if (a != NULL && a->fd >= 0) {
+        a->x = r.x;
         (void)eice_posix_watch(r.x, a->fd, POLLIN, agent_ready, a);
     }
     if (cli_run_wait(&r)) {
         eice_error e;
 
         memset(&e, 0, sizeof e);
-        (void)eice_posix_relay(r.x, r.conn, STDIN_FILENO, STDOUT_FILENO,
-                               c->idle_ms, &e);
-        if (cli_run_good(&r) && e.code == EICE_OK) {
-            status = CLI_OK;
-        } else if (e.code == EICE_E_LOCAL_IO) {
+        (void)eice_posix_relay(r.x, r.conn, in, out, idle_ms, &e);
+        good = cli_run_good(&r) && e.code == EICE_OK;
+        if (!good && e.code == EICE_E_LOCAL_IO) {
             cli_report(c, &e);
         }
     }
     cli_run_close(&r);
-    return status;
+    return good;
+}
+
+bool cli_carry(cli *c, int in, int out, uint32_t idle_ms)
+{
+    c->conn.goal = EICE_GOAL_TUNNEL;
+    return carry(c, NULL, in, out, idle_ms);
 }
 
 int cli_proxy(cli *c)
@@ -264,7 +268,9 @@ int cli_proxy(cli *c)
         c->conn.user = user[0] != 0 ? user : c->conn.user;
         c->conn.public_key = eice_str_c(line);
     }
-    status = carry(c, &a);
+    status = carry(c, &a, STDIN_FILENO, STDOUT_FILENO, c->idle_ms)
+                 ? CLI_OK
+                 : CLI_FAILED;
     agent_close(&a);
     return status;
 }

@@ -50,11 +50,31 @@ static void report_json(const eice_error *e, const char *remedy)
     fprintf(stderr, ",\"retryable\":%s}\n", e->retryable ? "true" : "false");
 }
 
+static int aws_status = 255;
+
+/* 253: configuration; 254: AWS said no; 255: anything else. */
+static void note_status(const eice_error *e)
+{
+    const bool refused = e->aws_code[0] != 0 && e->stage != EICE_STAGE_UPGRADE;
+
+    aws_status = e->stage == EICE_STAGE_CONFIG
+                         || e->stage == EICE_STAGE_CREDENTIALS
+                     ? 253
+                 : refused || e->code == EICE_E_NO_INSTANCE ? 254
+                                                            : 255;
+}
+
+int cli_aws_status(void)
+{
+    return aws_status;
+}
+
 void cli_report(const cli *c, const eice_error *e)
 {
     const char *remedy = e->remedy[0] != 0 ? e->remedy
                                            : eice_err_remedy(e->code);
 
+    note_status(e);
     if (c->json) {
         report_json(e, remedy);
         return;
