@@ -37,7 +37,8 @@ def readme_files():
 
 def commands():
     told = must([EICE, "--help"])
-    return re.findall(r"^  ([a-z][a-z0-9-]+) +\S", told.split("commands:")[1].split("\n\n")[0], re.M)
+    listed = told.split("commands:")[1].split("\n\n")[0]
+    return re.findall(r"^  ([a-z][a-z0-9-]+) +\S", listed, re.M)
 
 
 def helped():
