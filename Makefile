@@ -31,6 +31,9 @@ CFLAGS_musl ?= -Oz -flto=auto -ffunction-sections -fdata-sections \
 LDFLAGS_musl ?= -Oz -flto=auto -flto-partition=one -static -no-pie -s \
     -Wl,--gc-sections,--build-id=none,-z,noseparate-code,-z,norelro
 
+LIBC_musl = $(patsubst tools/musl/%.c,build/musl/libc/%.o, \
+    $(wildcard tools/musl/*.c))
+
 CC_native ?= gcc
 AR_native ?= ar
 CFLAGS_native ?= -O2 -g
@@ -65,11 +68,19 @@ build/$(1)/obj/%.o: tools/eice/%.c $$(CLI_H) Makefile
 	@$$(CC_$(1)) $$(WARNINGS) $$(CFLAGS_$(1)) $$(INCLUDES) -c $$< -o $$@
 
 build/$(1)/eice: $$(CLI_C:tools/eice/%.c=build/$(1)/obj/%.o) \
-    build/$(1)/libssh2.a build/$(1)/libbearssl.a
+    $$(LIBC_$(1)) build/$(1)/libssh2.a build/$(1)/libbearssl.a
 	@echo "$(1): $$@"
 	@$$(CC_$(1)) $$(LDFLAGS_$(1)) $$^ -o $$@
 endef
 $(foreach f,$(FLAVOURS),$(eval $(call PROGRAM,$(f))))
+
+# Smaller pieces of the C library.  Not as part of the whole that -flto sees:
+# there the compiler takes such names for what it knows already.
+build/musl/libc/%.o: tools/musl/%.c Makefile
+	@mkdir -p $(@D)
+	@echo "musl: $<"
+	@$(CC_musl) $(WARNINGS) $(CFLAGS_musl) -fno-lto -fno-builtin \
+	    -D_GNU_SOURCE -c $< -o $@
 
 install: build/eice ## install the program and its page under PREFIX
 	install -D -m 755 build/eice $(DESTDIR)$(PREFIX)/bin/eice

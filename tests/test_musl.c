@@ -1,0 +1,153 @@
+/* The pieces of a C library that the static program is linked with, against
+ * the C library at hand. */
+#include <fcntl.h>
+#include <pwd.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "test.h"
+
+/* Under names of their own. */
+#undef printf
+#undef fprintf
+#undef snprintf
+#undef vfprintf
+#undef vsnprintf
+#define printf small_printf
+#define fprintf small_fprintf
+#define snprintf small_snprintf
+#define vfprintf small_vfprintf
+#define vsnprintf small_vsnprintf
+#define getpwuid small_getpwuid
+int small_printf(const char *format, ...);
+int small_fprintf(FILE *file, const char *format, ...);
+int small_snprintf(char *text, size_t cap, const char *format, ...);
+int small_vfprintf(FILE *file, const char *format, va_list args);
+int small_vsnprintf(char *text, size_t cap, const char *format, va_list args);
+struct passwd *small_getpwuid(uid_t uid);
+#include "../tools/musl/getpwuid.c"
+#include "../tools/musl/printf.c"
+#undef printf
+#undef fprintf
+#undef snprintf
+#undef vfprintf
+#undef vsnprintf
+#undef getpwuid
+
+/* The format is a literal both times: the compiler checks it. */
+#define SAME(cap, ...)                                                        \
+    do {                                                                      \
+        char ours_[400];                                                      \
+        char theirs_[400];                                                    \
+        int got_;                                                             \
+        int want_;                                                            \
+        memset(ours_, '#', sizeof ours_);                                     \
+        memset(theirs_, '#', sizeof theirs_);                                 \
+        got_ = small_snprintf(ours_, cap, __VA_ARGS__);                       \
+        want_ = snprintf(theirs_, cap, __VA_ARGS__);                          \
+        CHECK_INT(got_, want_);                                               \
+        CHECK_BYTES(ours_, theirs_, sizeof ours_);                            \
+    } while (0)
+
+static void test_musl_numbers(void)
+{
+    static const int n[] = {0, 1, -1, 9, 10, -10, 123456, INT32_MAX, INT32_MIN};
+    char here[1] = "";
+    size_t i;
+
+    for (i = 0; i < sizeof n / sizeof n[0]; i++) {
+        const unsigned u = (unsigned)n[i];
+        const long l = (long)n[i] * 65537;
+        const long long ll = (long long)n[i] * 4294967295;
+
+        SAME(400, "%d|%i|%u|%x|%X|%%|%c", n[i], n[i], u, u, u, 'a');
+        SAME(400, "%6u ms %+6d ms|%-8d|%08d|%-8x|%04x", u, n[i], n[i], n[i], u,
+             u);
+        SAME(400, "%ld|%lu|%lld|%llu|%zu|%jd|%td|%lx", l, (unsigned long)l, ll,
+             (unsigned long long)ll, (size_t)l, (intmax_t)ll, (ptrdiff_t)l,
+             (unsigned long)l);
+        SAME(400, "%.3d|%8.3d|%-8.3d|%.0d|%*d|%.*d", n[i], n[i], n[i], 1, 7,
+             n[i], 5, n[i]);
+    }
+    SAME(400, "%d", (int)INT32_MIN);
+    SAME(400, "%lld", (long long)INT64_MIN);
+    SAME(400, "%p", (void *)here);
+}
+
+static void test_musl_texts(void)
+{
+    const char *const text = "abcdefghij";
+    size_t cap;
+
+    SAME(400, "%s|%12s|%-12s|%3s|%.3s|%.*s|%-6.2s|%6.2s", text, text, text,
+         text, text, 4, text, text, text);
+    SAME(400, "%c%c%5c%-5c|", 'x', 0, 'y', 'z');
+    SAME(400, "%.4s", "abcd");
+    SAME(400, "%s", "");
+    for (cap = 1; cap < 30; cap++) {
+        SAME(cap, "<%s>%6d<%-4s>", text, 42, "q");
+    }
+    CHECK_INT(small_snprintf(NULL, 0, "%s", text), 10);
+}
+
+static void test_musl_files(void)
+{
+    char big[700];
+    char read_back[2200];
+    FILE *const f = tmpfile();
+    size_t n;
+
+    CHECK(f != NULL);
+    memset(big, 'b', sizeof big);
+    big[sizeof big - 1] = 0;
+    CHECK_INT(small_fprintf(f, "%s", ""), 0);
+    CHECK_INT(small_fprintf(f, "%d%s%256d", 7, big, 5), 1 + 699 + 256);
+    CHECK_INT(small_fprintf(f, "%256d", 5), 256);
+    CHECK_INT(small_fprintf(f, "%512s.", "x"), 513);
+    rewind(f);
+    n = fread(read_back, 1, sizeof read_back, f);
+    CHECK_INT((int)n, 1 + 699 + 256 + 256 + 513);
+    CHECK(read_back[0] == '7' && memcmp(read_back + 1, big, 699) == 0);
+    CHECK(read_back[955] == '5' && read_back[1211] == '5');
+    CHECK(read_back[n - 1] == '.' && read_back[n - 2] == 'x');
+    fclose(f);
+}
+
+/* Accounts that only another name service knows are left out. */
+static void test_musl_passwd(void)
+{
+    unsigned seen = 0;
+    unsigned uid;
+
+    for (uid = 0; uid < 200; uid++) {
+        const struct passwd *const ours = small_getpwuid(uid);
+        const struct passwd *theirs;
+
+        if (ours != NULL) {
+            theirs = getpwuid(uid);
+            CHECK(theirs != NULL);
+            CHECK_TEXT(ours->pw_name, theirs->pw_name);
+            CHECK_TEXT(ours->pw_dir, theirs->pw_dir);
+            CHECK_TEXT(ours->pw_shell, theirs->pw_shell);
+            CHECK_INT(ours->pw_gid, theirs->pw_gid);
+            seen++;
+        }
+    }
+    CHECK(seen > 1); /* root and some daemon */
+    CHECK(small_getpwuid((uid_t)4000000123u) == NULL);
+}
+
+static const test_case tests[] = {
+    {"musl: numbers", test_musl_numbers},
+    {"musl: texts", test_musl_texts},
+    {"musl: files", test_musl_files},
+    {"musl: passwd", test_musl_passwd},
+};
+
+TEST_MAIN(tests)
