@@ -9,6 +9,7 @@ more than wall time. Nothing passes or fails here.
 """
 
 import argparse
+import glob
 import json
 import os
 import shutil
@@ -191,9 +192,11 @@ class Bench:
     def size(self):
         """Static programs."""
         small = build(self.path, "proxy_only.c", "musl", [
-            "-Os", "-flto", "-ffunction-sections", "-fdata-sections", "-fno-pic", "-fno-pie",
-            "-fno-asynchronous-unwind-tables", "-fno-unwind-tables", "-static", "-no-pie", "-s",
-            "-Wl,--gc-sections,--build-id=none,-z,noseparate-code"], ["bearssl"])
+            "-Oz", "-flto", "-flto-partition=one", "-ffunction-sections", "-fdata-sections",
+            "-fno-pic", "-fno-pie", "-fno-asynchronous-unwind-tables", "-fno-unwind-tables",
+            "-static", "-no-pie", "-s",
+            "-Wl,--gc-sections,--build-id=none,-z,noseparate-code,-z,norelro",
+            *glob.glob(os.path.join(ROOT, "build/musl/libc/*.o"))], ["bearssl"])
         ssh = shutil.which("ssh")
         for name, path in (("eice, everything", EICE), ("tunnel only, EICE_NO_SSH", small),
                            ("OpenSSH's ssh, dynamic", ssh), ("python3, dynamic", sys.executable)):
