@@ -754,6 +754,29 @@ EICE_API void eice_drbg_wipe(eice_drbg *d);
 EICE_API bool eice_x25519(uint8_t out[32], const uint8_t scalar[32],
                           const uint8_t point[32]);
 
+/* An RSA private key of up to 4096 bits (RFC 8017 3.2, second form). Numbers
+ * are big-endian without leading zeros. Plain memory: eice_wipe it. */
+#define EICE_RSA_MAX 512 /* bytes of the longest modulus and signature */
+typedef struct eice_rsa_key {
+    uint32_t bits;                   /* of n */
+    uint32_t e;
+    uint16_t at[5];                  /* parts: where in `secret`, bytes */
+    uint16_t len[5];
+    uint8_t secret[5 * (EICE_RSA_MAX / 2 + 1)]; /* p, q, d mod (p - 1),
+                                        d mod (q - 1), 1 / q mod p */
+    uint8_t n[EICE_RSA_MAX + 4];     /* with room for e behind it */
+} eice_rsa_key;
+
+/* A new key, e being 65537; bits: 2048 to 4096, a multiple of 8. Takes about
+ * 0.1 s for 2048 bits, now and then several times that. False (bits out of
+ * range, no room on the way): the key is wiped. */
+EICE_API bool eice_rsa_generate(eice_rsa_key *k, unsigned bits, eice_drbg *d);
+/* RSASSA-PKCS1-v1_5 (RFC 8017 8.2) with SHA-256, or SHA-512 when `sha512`.
+ * Bytes of the signature, those of n; 0 when the key is none. Constant time
+ * in the key. */
+EICE_API size_t eice_rsa_sign(eice_rsa_key *k, bool sha512,
+                              eice_str data, uint8_t sig[EICE_RSA_MAX]);
+
 /* ======================================================================== *
  * 4  ED25519                                                    >>ed25519  *
  * ======================================================================== */
@@ -1584,6 +1607,29 @@ EICE_API ptrdiff_t eice_agent_serve(const uint8_t seed[32],
 typedef ptrdiff_t (*eice_sign_fn)(void *user, eice_str algorithm,
                                   eice_str data, uint8_t *sig, size_t cap);
 
+typedef enum eice_key_kind {
+    EICE_KEY_ED25519,
+    EICE_KEY_RSA /* rsa-sha2-256 and rsa-sha2-512, never SHA-1 */
+} eice_key_kind;
+
+/* A user's private key with its public half. Plain memory: eice_wipe it. */
+#define EICE_USER_KEY_BLOB 544 /* RSA of 4096 bits fits */
+typedef struct eice_user_key {
+    eice_key_kind kind;
+    size_t blob_len;                  /* 0: no key */
+    uint8_t blob[EICE_USER_KEY_BLOB]; /* the public half, as on the wire */
+    uint8_t seed[32];                 /* Ed25519 */
+    uint8_t public_key[32];
+    eice_rsa_key rsa;
+} eice_user_key;
+
+/* A new key: Ed25519, or RSA of 2048 bits (see eice_rsa_generate). */
+EICE_API bool eice_user_key_generate(eice_user_key *k, eice_key_kind kind,
+                                     eice_drbg *d);
+/* An eice_sign_fn whose `user` is an eice_user_key. */
+EICE_API ptrdiff_t eice_user_key_sign(void *user, eice_str algorithm,
+                                      eice_str data, uint8_t *sig,
+                                      size_t cap);
 
 /* ======================================================================== *
  * 12 TLS                                                            >>tls  *
@@ -2501,7 +2547,7 @@ typedef struct eice_conn_opts {
     uint32_t max_tunnel_duration_s; /* 0 is 3600 */
     eice_str public_key;       /* PUSH: required. TUNNEL: pushed before the
                                   tunnel is reported open, when not empty.
-                                  SSH: empty is an ephemeral Ed25519 key */
+                                  SSH: empty is an ephemeral key */
     eice_sign_fn sign;         /* SSH with public_key: required */
     void *sign_user;
     const char *profile;       /* or NULL, as for eice_cred_opts */
@@ -2526,6 +2572,8 @@ typedef struct eice_conn_opts {
     const eice_alloc *alloc;   /* NULL: malloc; outlives the connection */
     const char *host_key_alias;  /* name in the host key file; NULL is the
                                     instance's id, or what stands for it */
+    eice_key_kind key_type;      /* of the ephemeral key. RSA, for hosts in
+                                    FIPS mode, is made within one step */
 } eice_conn_opts;
 
 /* One thing tried, in the order of their ends: the trail. */
@@ -4158,6 +4206,67 @@ EICE_API bool eice_x25519(uint8_t out[32], const uint8_t scalar[32],
     memcpy(out, result, sizeof result);
     eice_wipe(result, sizeof result);
     return (done & (uint32_t)(bits != 0)) != 0;
+}
+
+EICE_API bool eice_rsa_generate(eice_rsa_key *k, unsigned bits, eice_drbg *d)
+{
+    br_rsa_private_key sk;
+    br_rsa_public_key pk;
+
+    memset(k, 0, sizeof *k);
+    if (bits < 2048 || bits > EICE_RSA_MAX * 8 || bits % 8 != 0
+        || br_rsa_keygen_get_default()(&eicei_crypto_drbg(d)->vtable, &sk,
+                                       k->secret, &pk, k->n, bits, 65537)
+               == 0) {
+        eice_wipe(k, sizeof *k);
+        return false;
+    }
+    k->at[0] = (uint16_t)(sk.p - k->secret);
+    k->at[1] = (uint16_t)(sk.q - k->secret);
+    k->at[2] = (uint16_t)(sk.dp - k->secret);
+    k->at[3] = (uint16_t)(sk.dq - k->secret);
+    k->at[4] = (uint16_t)(sk.iq - k->secret);
+    k->len[0] = (uint16_t)sk.plen;
+    k->len[1] = (uint16_t)sk.qlen;
+    k->len[2] = (uint16_t)sk.dplen;
+    k->len[3] = (uint16_t)sk.dqlen;
+    k->len[4] = (uint16_t)sk.iqlen;
+    memmove(k->n, pk.n, pk.nlen);
+    k->bits = bits;
+    k->e = 65537;
+    return true;
+}
+
+EICE_API size_t eice_rsa_sign(eice_rsa_key *k, bool sha512, eice_str data,
+                              uint8_t sig[EICE_RSA_MAX])
+{
+    br_rsa_private_key sk;
+    uint8_t hash[64];
+    uint32_t good;
+
+    if (k->bits == 0) {
+        return 0;
+    }
+    sk.n_bitlen = k->bits;
+    sk.p = k->secret + k->at[0];
+    sk.plen = k->len[0];
+    sk.q = k->secret + k->at[1];
+    sk.qlen = k->len[1];
+    sk.dp = k->secret + k->at[2];
+    sk.dplen = k->len[2];
+    sk.dq = k->secret + k->at[3];
+    sk.dqlen = k->len[3];
+    sk.iq = k->secret + k->at[4];
+    sk.iqlen = k->len[4];
+    if (sha512) {
+        eice_sha512(hash, data.ptr, data.len);
+    } else {
+        eice_sha256(hash, data.ptr, data.len);
+    }
+    good = br_rsa_pkcs1_sign_get_default()(
+        sha512 ? BR_HASH_OID_SHA512 : BR_HASH_OID_SHA256, hash,
+        sha512 ? 64 : 32, &sk, sig);
+    return good != 0 ? (k->bits + 7) / 8 : 0;
 }
 
 /* ======================================================================== *
@@ -9994,6 +10103,84 @@ EICE_API ptrdiff_t eice_agent_serve(const uint8_t seed[32],
     return out->overflow ? -1 : (ptrdiff_t)n + 4;
 }
 
+/* ---- private keys ------------------------------------------------------ */
+
+/* A positive number (RFC 4251 5, mpint). */
+EICEI_PRIVATE void eicei_key_put_number(eice_buf *b, const uint8_t *p,
+                                        size_t len)
+{
+    eicei_key_put_u32(b, len + (p[0] >> 7));
+    if (p[0] >> 7 != 0) {
+        eice_put_byte(b, 0);
+    }
+    eice_put(b, eice_str_make(p, len));
+}
+
+EICEI_PRIVATE void eicei_user_key_ed25519(eice_user_key *k)
+{
+    k->kind = EICE_KEY_ED25519;
+    eice_ed25519_public(k->public_key, k->seed);
+    eice_key_blob(k->blob, k->public_key);
+    k->blob_len = EICE_ED25519_BLOB;
+}
+
+/* RFC 4253 6.6. */
+EICEI_PRIVATE void eicei_user_key_rsa(eice_user_key *k)
+{
+    const uint32_t e = k->rsa.e;
+    uint8_t exponent[4];
+    size_t skip = 0;
+    eice_buf b;
+
+    exponent[0] = (uint8_t)(e >> 24);
+    exponent[1] = (uint8_t)(e >> 16 & 0xff);
+    exponent[2] = (uint8_t)(e >> 8 & 0xff);
+    exponent[3] = (uint8_t)(e & 0xff);
+    while (skip < 3 && exponent[skip] == 0) {
+        skip++;
+    }
+    k->kind = EICE_KEY_RSA;
+    eice_buf_init(&b, k->blob, sizeof k->blob);
+    eicei_key_put(&b, eice_str_c("ssh-rsa"));
+    eicei_key_put_number(&b, exponent + skip, 4 - skip);
+    eicei_key_put_number(&b, k->rsa.n, (k->rsa.bits + 7) / 8);
+    k->blob_len = b.overflow ? 0 : b.len;
+}
+
+EICE_API bool eice_user_key_generate(eice_user_key *k, eice_key_kind kind,
+                                     eice_drbg *d)
+{
+    memset(k, 0, sizeof *k);
+    if (kind == EICE_KEY_ED25519) {
+        eice_drbg_generate(d, k->seed, sizeof k->seed);
+        eicei_user_key_ed25519(k);
+    } else if (eice_rsa_generate(&k->rsa, 2048, d)) {
+        eicei_user_key_rsa(k);
+    }
+    return k->blob_len > 0;
+}
+
+EICE_API ptrdiff_t eice_user_key_sign(void *user, eice_str algorithm,
+                                      eice_str data, uint8_t *sig, size_t cap)
+{
+    eice_user_key *k = (eice_user_key *)user;
+    const bool sha512 = eice_str_is(algorithm, "rsa-sha2-512");
+    size_t n;
+
+    if (k->kind == EICE_KEY_ED25519) {
+        if (cap < 64 || !eice_str_is(algorithm, EICEI_KEY_ED25519)) {
+            return -1;
+        }
+        eice_ed25519_sign(sig, k->seed, k->public_key, data.ptr, data.len);
+        return 64;
+    }
+    if (cap < EICE_RSA_MAX
+        || (!sha512 && !eice_str_is(algorithm, "rsa-sha2-256"))) {
+        return -1;
+    }
+    n = eice_rsa_sign(&k->rsa, sha512, data, sig);
+    return n > 0 ? (ptrdiff_t)n : -1;
+}
 
 /* ======================================================================== *
  * 12 TLS                                                            >>tls  *
@@ -17066,8 +17253,7 @@ struct eice_conn {
     char tunnel_host[256];
     char host_name[128];
 
-    uint8_t seed[32];         /* the ephemeral key */
-    uint8_t public_key[32];
+    eice_user_key own_key;    /* the ephemeral key */
     uint8_t key_blob[EICE_MAX_KEY_BLOB];
     size_t key_blob_len;
     char key_line[4097];
@@ -17293,7 +17479,7 @@ EICEI_PRIVATE void eicei_conn_over(eice_conn *c)
     for (i = 0; i < EICEI_NEEDS; i++) {
         c->asks[i].used = false;
     }
-    eice_wipe(c->seed, sizeof c->seed);
+    eice_wipe(&c->own_key, sizeof c->own_key);
     c->state = EICEI_CONN_OVER;
     c->moved = true;
 }
@@ -18690,10 +18876,9 @@ EICEI_PRIVATE void eicei_key_make(eice_conn *c)
         c->key_blob_len = n > 0 ? (size_t)n : 0;
         eice_put(&b, eice_str_trim(c->o.public_key));
     } else {
-        eice_drbg_generate(&c->random, c->seed, sizeof c->seed);
-        eice_ed25519_public(c->public_key, c->seed);
-        eice_key_blob(c->key_blob, c->public_key);
-        c->key_blob_len = EICE_ED25519_BLOB;
+        (void)eice_user_key_generate(&c->own_key, c->o.key_type, &c->random);
+        c->key_blob_len = c->own_key.blob_len;
+        memcpy(c->key_blob, c->own_key.blob, c->key_blob_len);
         eice_key_line(&b, c->key_blob, c->key_blob_len, eice_str_c(""));
     }
     (void)eice_buf_c(&b);
@@ -18933,18 +19118,6 @@ EICEI_PRIVATE void eicei_tunnel_step(eice_conn *c)
 
 #if EICE_HAS_SSH
 
-EICEI_PRIVATE ptrdiff_t eicei_key_sign(void *user, eice_str algorithm,
-                                       eice_str data, uint8_t *sig, size_t cap)
-{
-    eice_conn *c = (eice_conn *)user;
-
-    if (cap < 64 || !eice_str_is(algorithm, "ssh-ed25519")) {
-        return -1;
-    }
-    eice_ed25519_sign(sig, c->seed, c->public_key, data.ptr, data.len);
-    return 64;
-}
-
 EICEI_PRIVATE void eicei_type_known(void *user, eice_str name)
 {
     eice_conn *c = (eice_conn *)user;
@@ -19141,8 +19314,8 @@ EICEI_PRIVATE void eicei_auth_begin(eice_conn *c)
     memset(&login, 0, sizeof login);
     login.user = c->o.user;
     login.key_blob = eice_str_make(c->key_blob, c->key_blob_len);
-    login.sign = c->o.public_key.len > 0 ? c->o.sign : eicei_key_sign;
-    login.sign_user = c->o.public_key.len > 0 ? c->o.sign_user : c;
+    login.sign = c->o.public_key.len > 0 ? c->o.sign : eice_user_key_sign;
+    login.sign_user = c->o.public_key.len > 0 ? c->o.sign_user : &c->own_key;
     c->ssh_began = c->now.ms;
     c->auth_running = true;
     c->moved = true;

@@ -620,6 +620,93 @@ static void test_agent_bounds(void)
               -1);
 }
 
+/* ---- private keys ------------------------------------------------------ */
+
+static uint32_t rsa_good(const eice_rsa_key *rsa, bool sha512,
+                         const uint8_t *sig, size_t len, const char *text)
+{
+    static const unsigned char three_bytes[] = {1, 0, 1};
+    unsigned char n[EICE_RSA_MAX];
+    unsigned char e[3];
+    br_rsa_public_key pk;
+    uint8_t want[64];
+    uint8_t got[64];
+    const size_t hash = sha512 ? 64 : 32;
+
+    memcpy(n, rsa->n, sizeof n); /* BearSSL's pointers are not const */
+    memcpy(e, three_bytes, sizeof e);
+    pk.n = n;
+    pk.nlen = (rsa->bits + 7) / 8;
+    pk.e = e;
+    pk.elen = sizeof e;
+    if (sha512) {
+        eice_sha512(want, text, strlen(text));
+    } else {
+        eice_sha256(want, text, strlen(text));
+    }
+    return br_rsa_pkcs1_vrfy_get_default()(
+               sig, len, sha512 ? BR_HASH_OID_SHA512 : BR_HASH_OID_SHA256,
+               hash, &pk, got)
+           != 0
+           && memcmp(got, want, hash) == 0;
+}
+
+static void test_user_rsa(void)
+{
+    static const char *const names[] = {"rsa-sha2-256", "rsa-sha2-512"};
+    const eice_str text = eice_str_c("to be signed");
+    eice_user_key k;
+    eice_drbg d;
+    uint8_t sig[EICE_RSA_MAX];
+    char line[1000];
+    uint8_t blob[EICE_MAX_KEY_BLOB];
+    eice_buf b;
+    int i;
+
+    eice_drbg_init(&d, "a seed of any length", 20);
+    CHECK(eice_user_key_generate(&k, EICE_KEY_RSA, &d));
+    CHECK_INT(k.rsa.bits, 2048);
+    CHECK_INT(k.blob_len, 279);
+    for (i = 0; i < 2; i++) {
+        CHECK_INT(eice_user_key_sign(&k, eice_str_c(names[i]), text, sig,
+                                     sizeof sig), 256);
+        CHECK(rsa_good(&k.rsa, i == 1, sig, 256, text.ptr));
+        sig[200] ^= 1;
+        CHECK(!rsa_good(&k.rsa, i == 1, sig, 256, text.ptr));
+    }
+    CHECK_INT(eice_user_key_sign(&k, eice_str_c("ssh-rsa"), text, sig,
+                                 sizeof sig), -1);
+    CHECK_INT(eice_user_key_sign(&k, eice_str_c(names[0]), text, sig,
+                                 sizeof sig - 1), -1);
+    eice_buf_init(&b, line, sizeof line);
+    eice_key_line(&b, k.blob, k.blob_len, eice_str_c(""));
+    CHECK_INT(eice_key_parse(eice_buf_str(&b), blob, sizeof blob, NULL, NULL),
+              279);
+    CHECK(!eice_rsa_generate(&k.rsa, 1024, &d) && k.rsa.bits == 0);
+    CHECK(!eice_rsa_generate(&k.rsa, 4104, &d) && k.rsa.bits == 0);
+    CHECK_INT(eice_rsa_sign(&k.rsa, false, text, sig), 0);
+    eice_drbg_wipe(&d);
+}
+
+static void test_user_ed25519(void)
+{
+    const eice_str text = eice_str_c("to be signed");
+    eice_user_key k;
+    eice_drbg d;
+    uint8_t sig[64];
+
+    eice_drbg_init(&d, "another", 7);
+    CHECK(eice_user_key_generate(&k, EICE_KEY_ED25519, &d));
+    CHECK_INT(k.blob_len, EICE_ED25519_BLOB);
+    CHECK_INT(eice_user_key_sign(&k, eice_str_c("ssh-ed25519"), text, sig,
+                                 sizeof sig), 64);
+    CHECK(eice_ed25519_verify(sig, k.blob + 19, text.ptr, text.len));
+    CHECK_INT(eice_user_key_sign(&k, eice_str_c("rsa-sha2-256"), text, sig,
+                                 sizeof sig), -1);
+    CHECK_INT(eice_user_key_sign(&k, eice_str_c("ssh-ed25519"), text, sig,
+                                 63), -1);
+}
+
 static const test_case tests[] = {
     {"keys_fingerprint", test_fingerprint},
     {"keys_blob_and_line", test_blob_and_line},
@@ -635,7 +722,9 @@ static const test_case tests[] = {
     {"keys_agent_identities", test_agent_identities},
     {"keys_agent_sign", test_agent_sign},
     {"keys_agent_refuses", test_agent_refuses},
-    {"keys_agent_bounds", test_agent_bounds}
+    {"keys_agent_bounds", test_agent_bounds},
+    {"keys_user_rsa", test_user_rsa},
+    {"keys_user_ed25519", test_user_ed25519}
 };
 
 TEST_MAIN(tests)

@@ -283,7 +283,8 @@ static void give_up(bool from_file)
     CHECK_TEXT(eice_conn_error(c)->text, "");
     CHECK(c->cred.keys.secret_access_key.len == strlen(SECRET));
     CHECK(c->key_ready);
-    secret_add("the ephemeral key", c->seed, sizeof c->seed);
+    secret_add("the ephemeral key", c->own_key.seed,
+               sizeof c->own_key.seed);
     eice_conn_cancel(c);
     eice_conn_free(c);
     CHECK_TEXT(found != NULL ? found : "nothing", "nothing");

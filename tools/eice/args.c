@@ -9,6 +9,7 @@ typedef enum set_kind {
     SET_FLAG,    /* bool */
     SET_RULE,    /* --connect-to */
     SET_POLICY,
+    SET_KEY_TYPE,
     SET_PORT,
     SET_VERBOSE,
     SET_TTY,
@@ -89,6 +90,9 @@ static const option options[] = {
     {0, "identity", "FILE", "ssh-config",
      "private key for OpenSSH; FILE.pub is pushed", SET_TEXT, AT(identity), 0,
      0},
+    {0, "key-type", "TYPE", "ssh",
+     "of the key made for the login: ed25519 (default), rsa (FIPS hosts)",
+     SET_KEY_TYPE, AT(conn.key_type), 0, 0},
     {0, "known-hosts", "FILE", "ssh ssh-config", "host keys", SET_TEXT,
      AT(conn.known_hosts), 0, 0},
     {'l', "user", "NAME", "ssh push-key ssh-config", "login on the instance (ec2-user)",
@@ -358,6 +362,16 @@ static int set_policy(cli *c, const char *value)
                            value);
 }
 
+static int set_key_type(cli *c, const char *value)
+{
+    c->conn.key_type
+        = strcmp(value, "rsa") == 0 ? EICE_KEY_RSA : EICE_KEY_ED25519;
+    if (c->conn.key_type == EICE_KEY_ED25519 && strcmp(value, "ed25519") != 0) {
+        return cli_usage_error(c, "no such type of key (ed25519, rsa)", value);
+    }
+    return -1;
+}
+
 static int set_rule(cli *c, const char *value)
 {
     if (c->conn.connect_to_count == CLI_CONNECT_TO) {
@@ -569,6 +583,8 @@ static int set_option(cli *c, const option *o, char *value)
         return set_rule(c, value);
     case SET_POLICY:
         return set_policy(c, value);
+    case SET_KEY_TYPE:
+        return set_key_type(c, value);
     case SET_VERBOSE:
         c->verbose++;
         return -1;
