@@ -19403,6 +19403,16 @@ EICEI_PRIVATE void eicei_ssh_failed(eice_conn *c)
     eicei_conn_fail(c, e);
 }
 
+/* The tunnel ended while no channel was open. */
+EICEI_PRIVATE void eicei_ssh_gone(eice_conn *c)
+{
+    if (c->tunnel->error.code != EICE_OK) {
+        eicei_conn_fail(c, &c->tunnel->error);
+    } else {
+        eicei_conn_over(c);
+    }
+}
+
 EICEI_PRIVATE void eicei_ssh_step(eice_conn *c)
 {
     eice_ssh_phase phase;
@@ -19435,6 +19445,9 @@ EICEI_PRIVATE void eicei_ssh_step(eice_conn *c)
         eicei_auth_step(c);
     } else if (phase == EICE_SSH_FAILED && c->state == EICEI_CONN_RUN) {
         eicei_ssh_failed(c);
+    } else if (phase == EICE_SSH_CLOSED && c->state == EICEI_CONN_RUN
+               && (eice_tunnel_state(c->tunnel) & EICE_DONE) != 0) {
+        eicei_ssh_gone(c);
     }
 }
 

@@ -25,6 +25,7 @@ typedef enum set_kind {
     SET_REST,    /* const char *: the rest of the line */
     SET_SEND_ENV,
     SET_SET_ENV,
+    SET_FORWARD, /* `least`: L, D or R */
     SET_IGNORED, /* accepted, no effect here */
     SET_WITHOUT, /* said to be missing; `help` has what */
     SET_REFUSED, /* an error; `help` has why */
@@ -81,7 +82,7 @@ static const option options[] = {
      SET_VERBOSE, AT(verbose), 0, 0},
     {'q', "quiet", NULL, NULL, "errors only", SET_FLAG, AT(quiet), 0, 0},
     {'h', "help", NULL, NULL, "this text", SET_HELP, 0, 0, 0},
-    {0, "hostkey-policy", "P", "ssh",
+    {0, "hostkey-policy", "P", "ssh forward",
      "tofu (default), strict or off: what to do about unknown host keys",
      SET_POLICY, AT(conn.policy), 0, 0},
     {0, "host-pattern", "PATTERN", "ssh-config",
@@ -90,12 +91,13 @@ static const option options[] = {
     {0, "identity", "FILE", "ssh-config",
      "private key for OpenSSH; FILE.pub is pushed", SET_TEXT, AT(identity), 0,
      0},
-    {0, "key-type", "TYPE", "ssh",
+    {0, "key-type", "TYPE", "ssh forward",
      "of the key made for the login: ed25519 (default), rsa (FIPS hosts)",
      SET_KEY_TYPE, AT(conn.key_type), 0, 0},
-    {0, "known-hosts", "FILE", "ssh ssh-config", "host keys", SET_TEXT,
+    {0, "known-hosts", "FILE", "ssh forward ssh-config", "host keys", SET_TEXT,
      AT(conn.known_hosts), 0, 0},
-    {'l', "user", "NAME", "ssh push-key ssh-config", "login on the instance (ec2-user)",
+    {'l', "user", "NAME", "ssh forward push-key ssh-config",
+     "login on the instance (ec2-user)",
      SET_TEXT, AT(conn.user), 0, 0},
     {'p', "port", "PORT", "ssh ssh-config", "port on the instance (22)", SET_PORT,
      AT(conn.port), 1, 65535},
@@ -118,6 +120,23 @@ static const option options[] = {
     {'Q', NULL, "WHAT", "ssh", "list what is known: cipher, mac, kex, key",
      SET_QUERY, AT(query), 0, 0},
     {'V', NULL, NULL, "ssh", "show the version", SET_QUERY, AT(query), 0, 0},
+    {'L', NULL, "[A:]PORT:HOST:PORT", "ssh forward",
+     "listen here, connect from there; UNIX sockets too", SET_FORWARD, 0, 'L',
+     0},
+    {'D', NULL, "[A:]PORT", "ssh forward",
+     "listen for SOCKS and HTTP CONNECT", SET_FORWARD, 0, 'D', 0},
+    {'W', NULL, "HOST:PORT", "ssh", "stdin and stdout are the connection",
+     SET_TEXT, AT(stdio_to), 0, 0},
+    {'N', NULL, NULL, "ssh", "no command, forwards only", SET_FLAG,
+     AT(no_command), 0, 0},
+    {'f', NULL, NULL, "ssh", "go to the background after the login",
+     SET_FLAG, AT(background), 0, 0},
+    {'g', NULL, NULL, "ssh forward", "let other hosts use the forwards",
+     SET_FLAG, AT(gateway), 0, 0},
+    {0, "ready-fd", "N", "forward", "tell there, in JSON, when it works",
+     SET_SECONDS, AT(ready_fd), 1, 1023},
+    {0, "max-connections", "N", "forward", "so many at a time (60)",
+     SET_SECONDS, AT(max_connections), 1, CLI_RELAYS},
     {'o', NULL, "NAME=VALUE", "ssh", "an option in ssh_config's words",
      SET_OPENSSH, 0, 0, 0},
     {'O', NULL, "COMMAND", "ssh", NULL, SET_TEXT, AT(control), 0, 0},
@@ -227,14 +246,20 @@ static const option openssh_words[] = {
     WORD("ControlPath", SET_TEXT, AT(control_path)),
     WORD("SendEnv", SET_SEND_ENV, 0),
     WORD("SetEnv", SET_SET_ENV, 0),
+    {0, "LocalForward", "", NULL, NULL, SET_FORWARD, 0, 'L', 0},
+    {0, "DynamicForward", "", NULL, NULL, SET_FORWARD, 0, 'D', 0},
+    WORD("ExitOnForwardFailure", SET_YES_NO, AT(strict_forwards)),
+    WORD("GatewayPorts", SET_YES_NO, AT(gateway)),
+    WORD("ClearAllForwardings", SET_YES_NO, AT(no_forwards)),
+    WORD("ForkAfterAuthentication", SET_YES_NO, AT(background)),
 };
 
 /* Accepted for the sake of scripts: they ask for what is so anyway, or for
  * what has no meaning in a tunnel. */
 static const char *const openssh_ignored[] = {
     "AddKeysToAgent", "BatchMode", "CanonicalizeHostname", "CheckHostIP",
-    "ClearAllForwardings", "Compression", "ControlMaster", "ControlPersist",
-    "EnableSSHKeysign", "ExitOnForwardFailure", "ForwardAgent", "ForwardX11",
+    "Compression", "ControlMaster", "ControlPersist",
+    "EnableSSHKeysign", "ForwardAgent", "ForwardX11",
     "ForwardX11Timeout", "ForwardX11Trusted", "GlobalKnownHostsFile",
     "GSSAPIAuthentication", "GSSAPIDelegateCredentials", "HashKnownHosts",
     "HostbasedAuthentication", "IdentitiesOnly", "IdentityAgent",
@@ -415,6 +440,17 @@ static int set_word(cli *c, const option *o, const char *value,
 
 #define WORDS(table) (table), sizeof(table) / sizeof((table)[0])
 
+static int set_alive(cli *c, const char *value)
+{
+    uint64_t s;
+
+    if (!eice_str_u64(eice_str_c(value), 86400, &s)) {
+        return cli_usage_error(c, "ServerAliveInterval takes seconds", value);
+    }
+    c->conn.keepalive_ms = s == 0 ? UINT32_MAX : (uint32_t)s * 1000;
+    return -1;
+}
+
 static int set_openssh_word(cli *c, const option *o, const char *value)
 {
     static const char *const yes_no[] = {"no", "false", "yes", "true"};
@@ -422,10 +458,14 @@ static int set_openssh_word(cli *c, const option *o, const char *value)
     static const char *const levels[]
         = {"quiet", "fatal", "error", "info",
            "verbose", "debug", "debug1", "debug2", "debug3"};
-    static const char *const sessions[] = {"default", "subsystem"};
+    static const char *const sessions[] = {"default", "subsystem", "none"};
     static const char *const families[] = {"any", "inet", "inet6"};
     int n = -1;
 
+    if (o->kind == SET_ALIVE || o->kind == SET_KEY_TYPE) {
+        return o->kind == SET_ALIVE ? set_alive(c, value)
+                                    : set_key_type(c, value);
+    }
     if (o->kind == SET_YES_NO) {
         n = set_word(c, o, value, WORDS(yes_no));
         *((char *)c + o->offset) = n >= 2;
@@ -439,6 +479,7 @@ static int set_openssh_word(cli *c, const option *o, const char *value)
     } else if (o->kind == SET_SESSION) {
         n = set_word(c, o, value, WORDS(sessions));
         c->subsystem = n == 1;
+        c->no_command = n == 2;
     } else if (o->least == 0) {
         n = set_word(c, o, value, WORDS(families));
         c->family = n == 1 ? 4 : n == 2 ? 6 : 0;
@@ -449,15 +490,22 @@ static int set_openssh_word(cli *c, const option *o, const char *value)
     return n < 0 ? CLI_SSH_FAILED : -1;
 }
 
-static int set_alive(cli *c, const char *value)
+/* In ssh_config there is a blank between the two halves. */
+static int set_forward(cli *c, const option *o, char *value)
 {
-    uint64_t s;
+    char *blank = value + strcspn(value, " \t");
+    char what[64];
 
-    if (!eice_str_u64(eice_str_c(value), 86400, &s)) {
-        return cli_usage_error(c, "ServerAliveInterval takes seconds", value);
+    if (*blank != 0) {
+        *blank = ':';
+        memmove(blank + 1, blank + 1 + strspn(blank + 1, " \t"),
+                strlen(blank + 1 + strspn(blank + 1, " \t")) + 1);
     }
-    c->conn.keepalive_ms = s == 0 ? UINT32_MAX : (uint32_t)s * 1000;
-    return -1;
+    if (cli_forward_add(c, (char)o->least, value)) {
+        return -1;
+    }
+    snprintf(what, sizeof what, "-%c: bad forward", (char)o->least);
+    return cli_usage_error(c, what, value);
 }
 
 static const option *option_named(const char *name, size_t len,
@@ -551,6 +599,7 @@ int cli_set_openssh(cli *c, char *text)
         return set_option(c, o,
                           o->kind == SET_REST || o->kind == SET_SEND_ENV
                                   || o->kind == SET_SET_ENV
+                                  || o->kind == SET_FORWARD
                               ? rest
                               : cli_next_word(&rest));
     }
@@ -583,8 +632,6 @@ static int set_option(cli *c, const option *o, char *value)
         return set_rule(c, value);
     case SET_POLICY:
         return set_policy(c, value);
-    case SET_KEY_TYPE:
-        return set_key_type(c, value);
     case SET_VERBOSE:
         c->verbose++;
         return -1;
@@ -603,9 +650,11 @@ static int set_option(cli *c, const option *o, char *value)
     case SET_TTY_WORD:
     case SET_LEVEL:
     case SET_SESSION:
-        return set_openssh_word(c, o, value);
     case SET_ALIVE:
-        return set_alive(c, value);
+    case SET_KEY_TYPE:
+        return set_openssh_word(c, o, value);
+    case SET_FORWARD:
+        return set_forward(c, o, value);
     case SET_SEND_ENV:
     case SET_SET_ENV:
         return cli_env_words(c, value, o->kind == SET_SET_ENV);
@@ -620,9 +669,8 @@ static int set_option(cli *c, const option *o, char *value)
     case SET_REFUSED:
         return cli_usage_error(c, o->help, NULL);
     case SET_QUERY:
-        c->query = value != NULL ? value : "";
-        break;
     case SET_HELP:
+        c->query = o->kind == SET_QUERY && value == NULL ? "" : value;
         break;
     }
     return CLI_OK;

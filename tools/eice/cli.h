@@ -15,12 +15,16 @@
 #define CLI_CONNECT_TO 16
 #define CLI_ENV 32
 #define CLI_GIVEN 48
+#define CLI_RELAYS 60 /* fewer than EICE_MAX_CHANNELS */
 
 /* Exit statuses of our own: `ssh` says 255 like OpenSSH, the other commands
  * 1 for a failure and 2 for a wrong command line. */
 enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_SSH_FAILED = 255 };
 
 typedef enum cli_tty { CLI_TTY_AUTO, CLI_TTY_NO, CLI_TTY_YES, CLI_TTY_FORCE } cli_tty;
+
+typedef struct cli_forward cli_forward;
+typedef struct cli_forwards cli_forwards;
 
 typedef struct cli {
     const char *command;   /* as typed: "ssh", ... */
@@ -57,10 +61,18 @@ typedef struct cli {
     const char *program;        /* argv[0] */
     int misused;                /* exit status of a wrong command line */
     uint16_t local_port;        /* open-tunnel */
-    uint32_t max_connections;
+    uint32_t max_connections; /* 0: as many as there may be */
     const char *connection_type; /* ec2-instance-connect ssh */
     const char *output;
     const char *where;          /* "FILE line N" while a file is read */
+    cli_forward *forwards; /* -L, -D, -R, operands of forward */
+    const char *stdio_to;  /* -W */
+    bool no_command;       /* -N */
+    bool background;       /* -f */
+    bool gateway;          /* -g */
+    bool strict_forwards;  /* ExitOnForwardFailure */
+    bool no_forwards;      /* ClearAllForwardings */
+    uint32_t ready_fd;     /* 0: none */
     const char *push;      /* proxy --push */
     const char *agent_socket;
     const char *public_key_file;
@@ -81,6 +93,7 @@ typedef struct cli_command {
 } cli_command;
 
 int cli_ssh(cli *c);
+int cli_forward_run(cli *c);
 int cli_proxy(cli *c);
 int cli_push_key(cli *c);
 int cli_whoami(cli *c);
@@ -152,15 +165,21 @@ void cli_trail(const cli *c, const eice_conn *conn, size_t *seen);
 typedef struct cli_run {
     cli *c;
     eice_posix *x;
-    eice_conn *conn;
+    eice_conn *conn;       /* NULL between two connections */
+    cli_forwards *forwards; /* or NULL; polled with the rest */
+    uint64_t wake_ms;      /* end the turn then; 0: no such time */
     size_t seen;           /* attempts reported */
     int signal;            /* the first that asked us to end; 0 */
     bool resized;          /* SIGWINCH, SIGCONT since last asked */
     bool continued;
 } cli_run;
 
-/* Begins; false when it was reported already. */
+/* Begins; false when it was reported already. In two halves: without a
+ * connection, then a connection as often as wanted. */
 bool cli_run_open(cli_run *r, cli *c);
+bool cli_run_begin(cli_run *r, cli *c);
+bool cli_run_connect(cli_run *r);
+void cli_run_disconnect(cli_run *r);
 /* Runs until the goal is reached; false when it was not, and reported. */
 bool cli_run_wait(cli_run *r);
 /* One turn of the loop: `extra` descriptors of the caller are polled too. */
@@ -169,6 +188,36 @@ void cli_run_turn(cli_run *r, struct pollfd *extra, size_t count);
 /* Reports the connection's error, if any; true when there was none. */
 bool cli_run_good(cli_run *r);
 void cli_run_close(cli_run *r);
+
+/* ---- forward.c --------------------------------------------------------- */
+
+/* A forward as typed: kind L, D or R as OpenSSH's letters, T as an operand of
+ * `eice forward`. False when it is malformed. `text` is kept. */
+bool cli_forward_add(cli *c, char kind, const char *text);
+void cli_forward_forget(cli *c);
+bool cli_forward_needs_ssh(const cli *c);
+/* The table of listeners and connections; `run` polls it from now on. */
+cli_forwards *cli_forwards_new(cli_run *run);
+/* Listens for all forwards; false when one failed, which was reported. */
+bool cli_forwards_listen(cli_forwards *t);
+/* -W: stdin and stdout are a connection. False: `to` is malformed. */
+bool cli_forwards_stdio(cli_forwards *t, const char *to);
+/* The session that carries connections; NULL when it is lost: what has sent
+ * nothing through it yet waits for the next one. */
+void cli_forwards_attach(cli_forwards *t, eice_ssh *ssh);
+/* Takes no new connections. */
+void cli_forwards_stop(cli_forwards *t);
+size_t cli_forwards_busy(const cli_forwards *t); /* connections there are */
+bool cli_forwards_failed(const cli_forwards *t); /* -W was refused */
+void cli_forwards_list(const cli_forwards *t, FILE *out);
+/* One line of JSON about the listeners. */
+void cli_forwards_ready(const cli_forwards *t, FILE *out);
+bool cli_forwards_listening(const cli_forwards *t);
+void cli_forwards_free(cli_forwards *t); /* NULL is allowed */
+/* For cli_run_turn. */
+size_t cli_forwards_fds(cli_forwards *t, struct pollfd *fds, size_t cap);
+bool cli_forwards_work(cli_forwards *t, const struct pollfd *fds, size_t n);
+uint64_t cli_forwards_deadline(const cli_forwards *t);
 
 /* ---- term.c ------------------------------------------------------------ */
 

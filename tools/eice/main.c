@@ -10,6 +10,9 @@
 static const cli_command commands[] = {
     {"ssh", "[options] [user@]TARGET [command ...]",
      "log in, or run a command", CLI_SSH_FAILED, CLI_SSH_FAILED, cli_ssh},
+    {"forward", "[options] TARGET [[BIND:]PORT[:HOST]:PORT] ...",
+     "keep ports of this machine connected to ports there", CLI_FAILED,
+     CLI_USAGE, cli_forward_run},
     {"proxy", "[options] TARGET [PORT]",
      "carry stdin and stdout to a port: ProxyCommand of OpenSSH", CLI_FAILED,
      CLI_USAGE, cli_proxy},
@@ -154,7 +157,9 @@ int main(int argc, char **argv)
         c.command = "ssh";
         c.misused = CLI_SSH_FAILED;
         status = cli_parse(&c, find_command("ssh"), argc - 1, argv + 1);
-        return status >= 0 ? status : cli_ssh(&c);
+        status = status >= 0 ? status : cli_ssh(&c);
+        cli_forward_forget(&c);
+        return status;
     }
     at = cli_parse_global(&c, argc, argv, &status);
     if (at < 0) {
@@ -178,5 +183,7 @@ int main(int argc, char **argv)
     c.command = command->name;
     c.misused = command->misused;
     status = cli_parse(&c, command, argc - at - 1, argv + at + 1);
-    return status >= 0 ? status : command->run(&c);
+    status = status >= 0 ? status : command->run(&c);
+    cli_forward_forget(&c);
+    return status;
 }

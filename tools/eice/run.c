@@ -7,7 +7,7 @@
 #include <signal.h>
 #include <unistd.h>
 
-#define RUN_FDS 64
+#define RUN_FDS 288 /* executor 80, forwards 64 + 61, caller 3; spare */
 
 /* Signals arrive through a pipe, so that the loop sees them. */
 static int signal_pipe[2] = {-1, -1};
@@ -65,8 +65,10 @@ static void signals_read(cli_run *r)
             r->resized = true;
         } else if (r->signal == 0) {
             r->signal = byte;
-            eice_conn_close(r->conn);
-        } else {
+            if (r->conn != NULL) {
+                eice_conn_close(r->conn);
+            }
+        } else if (r->conn != NULL) {
             eice_conn_cancel(r->conn); /* asked twice: at once */
         }
     }
@@ -79,7 +81,7 @@ static void signals_ready(void *user, int fd, int revents)
     signals_read((cli_run *)user);
 }
 
-bool cli_run_open(cli_run *r, cli *c)
+bool cli_run_begin(cli_run *r, cli *c)
 {
     eice_posix_opts o;
     eice_error e;
@@ -92,44 +94,108 @@ bool cli_run_open(cli_run *r, cli *c)
     o.family = c->family;
     r->c = c;
     r->x = eice_posix_new(&o, &e);
-    if (r->x != NULL) {
-        r->conn = eice_conn_new(&c->conn, eice_posix_now(), &e);
-    }
-    if (r->conn == NULL) {
+    if (r->x == NULL) {
         cli_report(c, &e);
-        eice_posix_free(r->x);
-        r->x = NULL;
         return false;
     }
-    (void)eice_posix_add(r->x, r->conn);
     signals_open();
     if (signal_pipe[0] >= 0) {
         (void)eice_posix_watch(r->x, signal_pipe[0], POLLIN, signals_ready,
                                r);
     }
+    return true;
+}
+
+bool cli_run_connect(cli_run *r)
+{
+    eice_error e;
+
+    memset(&e, 0, sizeof e);
+    r->seen = 0;
+    r->conn = eice_conn_new(&r->c->conn, eice_posix_now(), &e);
+    if (r->conn == NULL) {
+        cli_report(r->c, &e);
+        return false;
+    }
+    (void)eice_posix_add(r->x, r->conn);
     eice_posix_process(r->x, NULL, 0);
     return true;
+}
+
+void cli_run_disconnect(cli_run *r)
+{
+    if (r->conn != NULL) {
+        eice_posix_remove(r->x, r->conn);
+        eice_conn_free(r->conn);
+        r->conn = NULL;
+    }
+}
+
+bool cli_run_open(cli_run *r, cli *c)
+{
+    if (!cli_run_begin(r, c)) {
+        return false;
+    }
+    if (!cli_run_connect(r)) {
+        cli_run_close(r);
+        return false;
+    }
+    return true;
+}
+
+static int run_timeout(cli_run *r)
+{
+    const uint64_t now = eice_posix_now().ms;
+    uint64_t wake = r->wake_ms != 0 ? r->wake_ms : UINT64_MAX;
+    const int t = eice_posix_timeout(r->x);
+
+    if (r->forwards != NULL && cli_forwards_deadline(r->forwards) < wake) {
+        wake = cli_forwards_deadline(r->forwards);
+    }
+    if (wake == UINT64_MAX) {
+        return t;
+    }
+    if (wake <= now) {
+        return 0;
+    }
+    return t >= 0 && (uint64_t)t < wake - now ? t
+           : wake - now > 3600000u            ? 3600000
+                                              : (int)(wake - now);
 }
 
 void cli_run_turn(cli_run *r, struct pollfd *extra, size_t count)
 {
     struct pollfd fds[RUN_FDS];
+    struct pollfd *forwarded = fds + count;
+    size_t forwards = 0;
+    size_t used = count;
     size_t n;
 
     if (count > 0) {
         memcpy(fds, extra, count * sizeof *extra);
     }
-    n = eice_posix_fds(r->x, fds + count, RUN_FDS - count);
-    n = n < RUN_FDS - count ? n : RUN_FDS - count;
-    if (poll(fds, (nfds_t)(n + count), eice_posix_timeout(r->x)) < 0) {
+    if (r->forwards != NULL) {
+        forwards = cli_forwards_fds(r->forwards, forwarded, RUN_FDS - count);
+        used += forwards;
+    }
+    n = eice_posix_fds(r->x, fds + used, RUN_FDS - used);
+    n = n < RUN_FDS - used ? n : RUN_FDS - used;
+    if (poll(fds, (nfds_t)(n + used), run_timeout(r)) < 0) {
         memset(fds, 0, sizeof fds); /* interrupted: nothing is known */
         n = 0;
+        forwards = 0;
     }
     if (count > 0) {
         memcpy(extra, fds, count * sizeof *extra);
     }
-    eice_posix_process(r->x, fds + count, n);
-    cli_trail(r->c, r->conn, &r->seen);
+    eice_posix_process(r->x, fds + used, n);
+    if (r->forwards != NULL
+        && cli_forwards_work(r->forwards, forwarded, forwards)) {
+        eice_posix_process(r->x, NULL, 0);
+    }
+    if (r->conn != NULL) {
+        cli_trail(r->c, r->conn, &r->seen);
+    }
 }
 
 bool cli_run_wait(cli_run *r)
@@ -160,12 +226,8 @@ bool cli_run_good(cli_run *r)
 
 void cli_run_close(cli_run *r)
 {
-    if (r->conn == NULL) {
-        return;
-    }
-    eice_posix_remove(r->x, r->conn);
-    eice_conn_free(r->conn);
+    cli_forwards_free(r->forwards);
+    cli_run_disconnect(r);
     eice_posix_free(r->x);
-    r->conn = NULL;
     r->x = NULL;
 }

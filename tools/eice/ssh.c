@@ -138,6 +138,7 @@ static const char escape_help[]
     = "\r\nSupported escape sequences:\r\n"
       " ~.   - terminate the connection\r\n"
       " ~^Z  - suspend eice\r\n"
+      " ~#   - list forwarded connections\r\n"
       " ~?   - this message\r\n"
       " ~~   - send the escape character by typing it twice\r\n"
       "(Escapes are recognized only immediately after newline.)\r\n";
@@ -152,6 +153,12 @@ static bool escape(session *s, uint8_t byte)
     }
     if (byte == ('Z' & 0x1f)) {
         suspend(s);
+        return false;
+    }
+    if (byte == '#') {
+        if (s->r->forwards != NULL) {
+            cli_forwards_list(s->r->forwards, stderr);
+        }
         return false;
     }
     if (byte == '?') {
@@ -376,6 +383,20 @@ static void part(session *s)
     }
 }
 
+/* As OpenSSH: connections that were forwarded end by themselves. */
+static void finish_forwards(session *s)
+{
+    cli_forwards *t = s->r->forwards;
+
+    if (t != NULL) {
+        cli_forwards_stop(t);
+    }
+    while (t != NULL && cli_forwards_busy(t) > 0 && s->r->signal == 0
+           && (eice_conn_state(s->r->conn) & EICE_DONE) == 0) {
+        cli_run_turn(s->r, NULL, 0);
+    }
+}
+
 static int converse(session *s)
 {
     int status;
@@ -393,6 +414,9 @@ static int converse(session *s)
         turn(s);
     }
     cli_term_restore();
+    if (!s->hung_up) {
+        finish_forwards(s);
+    }
     status = result(s);
     if (s->pty) {
         cli_say(s->r->c, "connection to %s closed",
@@ -421,6 +445,83 @@ static bool connect_session(cli_run *r, cli *c)
     return false;
 }
 
+/* What was asked for by -L, -D and -W; false: the end, and reported. */
+static bool begin_forwards(session *s)
+{
+    cli *c = s->r->c;
+    cli_forwards *t;
+
+    if (c->stdio_to == NULL && (c->forwards == NULL || c->no_forwards)) {
+        return true;
+    }
+    t = cli_forwards_new(s->r);
+    if (t == NULL) {
+        return false;
+    }
+    cli_forwards_attach(t, s->ssh);
+    if (c->stdio_to == NULL) {
+        return cli_forwards_listen(t) || !c->strict_forwards;
+    }
+    if (!cli_forwards_stdio(t, c->stdio_to)) {
+        cli_usage_error(c, "-W: bad destination", c->stdio_to);
+        return false;
+    }
+    return true;
+}
+
+/* -f: the caller's process ends, all else goes on here. */
+static bool go_to_background(void)
+{
+    const pid_t pid = fork();
+    const int none = pid == 0 ? open("/dev/null", O_RDWR) : -1;
+
+    if (pid > 0) {
+        _exit(CLI_OK);
+    }
+    if (none < 0 || setsid() < 0) {
+        return false;
+    }
+    dup2(none, STDIN_FILENO);
+    dup2(none, STDOUT_FILENO);
+    dup2(none, STDERR_FILENO);
+    return none <= STDERR_FILENO || close(none) == 0;
+}
+
+/* -N and -W: no session of its own. */
+static int carry(session *s)
+{
+    const cli *c = s->r->c;
+    const cli_forwards *t = s->r->forwards;
+    int status = CLI_SSH_FAILED;
+
+    while ((eice_conn_state(s->r->conn) & EICE_DONE) == 0
+           && (c->stdio_to == NULL || cli_forwards_busy(t) > 0)) {
+        cli_run_turn(s->r, NULL, 0);
+    }
+    if (!cli_run_good(s->r)) {
+        return status;
+    }
+    if (c->stdio_to != NULL && !cli_forwards_failed(t)) {
+        status = CLI_OK;
+    }
+    part(s);
+    return status;
+}
+
+/* Logged in: all that was asked for. */
+static int serve(session *s)
+{
+    const cli *c = s->r->c;
+
+    if (!begin_forwards(s) || (c->background && !go_to_background())) {
+        return CLI_SSH_FAILED;
+    }
+    if (c->no_command) {
+        return carry(s);
+    }
+    return open_channel(s) ? converse(s) : CLI_SSH_FAILED;
+}
+
 int cli_ssh(cli *c)
 {
     session *s;
@@ -440,6 +541,12 @@ int cli_ssh(cli *c)
     if (c->subsystem && c->argc < 2 && c->remote_command == NULL) {
         return cli_usage_error(c, "-s: no subsystem", NULL);
     }
+    if (c->background && c->argc < 2 && c->remote_command == NULL
+        && !c->no_command) {
+        return cli_usage_error(c, "-f needs a command, or -N", NULL);
+    }
+    c->no_command = c->no_command || c->stdio_to != NULL;
+    c->no_stdin = c->no_stdin || c->background;
     c->conn.goal = EICE_GOAL_SSH;
     s = (session *)calloc(1, sizeof *s);
     if (s != NULL && connect_session(&r, c)) {
@@ -449,9 +556,7 @@ int cli_ssh(cli *c)
         if (!c->quiet && banner.len > 0) {
             fwrite(banner.ptr, 1, banner.len, stderr);
         }
-        if (open_channel(s)) {
-            status = converse(s);
-        }
+        status = serve(s);
     }
     free(s);
     cli_run_close(&r);

@@ -1,0 +1,642 @@
+#!/usr/bin/python3
+"""Forwards of `eice ssh` and `eice forward` through a real sshd: -L, -D, -W, UNIX sockets, many
+connections at once, ends of one direction, sessions that are lost."""
+
+import concurrent.futures
+import contextlib
+import hashlib
+import json
+import os
+import re
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+
+from e2elib import check, contains, equal, eventually, main, matches, need, test
+
+from sim.targets import pattern
+
+MANY = 50
+
+
+def known(w, *targets):
+    for target in targets or ("web-1",):
+        w.eice("ssh", target, "true").expect(0)
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        return sock.getsockname()[1]
+
+
+class Server:
+    """Calls `serve(connection)` in a thread for each connection."""
+
+    def __init__(self, serve, path=None):
+        if path:
+            self.listener = socket.socket(socket.AF_UNIX)
+            self.listener.bind(path)
+            os.chmod(path, 0o777)
+            self.listener.listen(128)
+        else:
+            self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+            self.port = self.listener.getsockname()[1]
+        self.serve = serve
+        self.count = 0
+        threading.Thread(target=self._loop, daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        with contextlib.suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+    def _loop(self):
+        while True:
+            try:
+                sock, _ = self.listener.accept()
+            except OSError:
+                return
+            self.count += 1
+            threading.Thread(target=self._one, args=(sock,), daemon=True).start()
+
+    def _one(self, sock):
+        with sock, contextlib.suppress(OSError):
+            self.serve(sock)
+
+
+def read_all(sock):
+    out = []
+    while data := sock.recv(65536):
+        out.append(data)
+    return b"".join(out)
+
+
+def digest_back(sock):
+    """Answers only after the client's end: what it got, and its SHA-256 twice as often."""
+    data = read_all(sock)
+    sock.sendall(hashlib.sha256(data).hexdigest().encode() + b"\n" + data)
+
+
+def echo(sock):
+    while data := sock.recv(65536):
+        sock.sendall(data)
+
+
+def black_hole():
+    """A listener whose backlog is full: nobody who connects gets an answer."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(0)
+    fillers = []
+    for _ in range(4):
+        filler = socket.socket()
+        filler.setblocking(False)
+        filler.connect_ex(listener.getsockname())
+        fillers.append(filler)
+    return listener, fillers
+
+
+class Running:
+    """eice in the background, with its stderr in a file."""
+
+    def __init__(self, w, *arguments, **options):
+        self.log = w.path(f"log{time.monotonic_ns()}")
+        with open(self.log, "wb") as err:
+            self.process = w.spawn(*arguments, stderr=err, **options)
+
+    @property
+    def err(self):
+        with open(self.log, encoding="utf-8", errors="replace") as f:
+            return f.read()
+
+    def expect(self, wanted, seconds=20):
+        end = time.monotonic() + seconds
+        while not (match := re.search(wanted, self.err)):
+            check(time.monotonic() < end and self.process.poll() is None,
+                  f"{wanted!r} is not said: {self.err!r}")
+            time.sleep(0.02)
+        return match
+
+    def stop(self, status=None):
+        self.process.send_signal(signal.SIGTERM)
+        got = self.process.wait(15)
+        if status is not None:
+            equal(got, status, f"status after SIGTERM; stderr {self.err!r}")
+
+
+@contextlib.contextmanager
+def forwarding(w, *options, command=("-N",)):
+    """`eice ssh -N` with port 0s, and the ports that were chosen."""
+    running = Running(w, "ssh", *command, *options, "web-1")
+    wanted = sum(o.startswith("0:") or o == "0" for o in options)
+    end = time.monotonic() + 20
+    while len(ports := re.findall(r"Allocated port (\d+)", running.err)) < wanted:
+        check(time.monotonic() < end and running.process.poll() is None,
+              f"no port is chosen: {running.err!r}")
+        time.sleep(0.02)
+    try:
+        yield [int(p) for p in ports], running
+    finally:
+        running.stop()
+
+
+def dial(port, seconds=30):
+    return socket.create_connection(("127.0.0.1", port), timeout=seconds)
+
+
+def socks5(port, host, to):
+    """RFC 1928 with a host name."""
+    sock = dial(port)
+    name = host.encode()
+    sock.sendall(b"\5\1\0")
+    equal(sock.recv(2), b"\5\0", "SOCKS method")
+    sock.sendall(b"\5\1\0\3" + bytes([len(name)]) + name + struct.pack(">H", to))
+    answer = b""
+    while len(answer) < 10:
+        data = sock.recv(10 - len(answer))
+        check(data, f"the SOCKS answer ends: {answer!r}")
+        answer += data
+    return sock, answer[1]
+
+
+def exchange(connect, number):
+    """Sends, ends its half, and gets all of it back."""
+    data = pattern(200_000 + number * 7)[number:]
+    with connect() as sock:
+        writer = threading.Thread(target=lambda: (sock.sendall(data),
+                                                  sock.shutdown(socket.SHUT_WR)))
+        writer.start()
+        got = read_all(sock)
+        writer.join()
+    wanted = hashlib.sha256(data).hexdigest().encode() + b"\n" + data
+    return got == wanted
+
+
+def exchange_many(connect, what):
+    with concurrent.futures.ThreadPoolExecutor(MANY) as pool:
+        results = list(pool.map(lambda n: exchange(connect, n), range(MANY)))
+    equal(results.count(True), MANY, what)
+
+
+# ---- eice ssh ------------------------------------------------------------------------------------
+
+
+@test(seconds=90)
+def many_local(w):
+    known(w)
+    with Server(digest_back) as server, \
+            forwarding(w, "-L", f"0:localhost:{server.port}") as ((port,), _):
+        exchange_many(lambda: dial(port), "connections through -L")
+        exchange_many(lambda: dial(port), "and once more")
+        equal(server.count, 2 * MANY, "connections at the server")
+
+
+@test(seconds=90)
+def many_dynamic(w):
+    known(w)
+    with Server(digest_back) as server, forwarding(w, "-D", "0") as ((port,), _):
+        exchange_many(lambda: socks5(port, "localhost", server.port)[0], "connections through -D")
+
+
+@test
+def more_than_there_may_be(w):
+    """The rest waits in the backlog, and gets its turn."""
+    known(w)
+    with Server(echo) as server, \
+            forwarding(w, "-L", f"0:localhost:{server.port}") as ((port,), _):
+        socks = [dial(port) for _ in range(75)]
+        for n, sock in enumerate(socks):
+            sock.sendall(b"%d" % n)
+        for n, sock in enumerate(socks):
+            equal(sock.recv(100), b"%d" % n, "echo")
+            sock.close()
+
+
+@test
+def curl_through(w):
+    known(w)
+    curl = need("curl", "curl")
+    page = pattern(300_000)
+
+    def serve(sock):
+        while not sock.recv(65536).endswith(b"\r\n\r\n"):
+            pass
+        sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(page) + page)
+        read_all(sock)
+
+    with Server(serve) as server, forwarding(w, "-D", "0") as ((port,), _):
+        url = f"http://localhost:{server.port}/"
+        for how in (["--socks5-hostname", f"127.0.0.1:{port}"], ["--socks5", f"127.0.0.1:{port}"],
+                    ["--socks4a", f"127.0.0.1:{port}"],
+                    ["-p", "-x", f"http://127.0.0.1:{port}"]):
+            result = w.run([curl, "-sS", "--noproxy", "", "-m", "20", *how, url])
+            result.expect(0, f"curl {how[0]}")
+            check(result.out == page, f"curl {how[0]} gets the page")
+        w.run([curl, "-sS", "--noproxy", "", "-m", "20", "--socks5-hostname",
+               f"127.0.0.1:{port}", f"http://localhost:{free_port()}/"]).expect(97)
+        result = w.run([curl, "-sS", "--noproxy", "", "-m", "20", "-p", "-x",
+                        f"http://127.0.0.1:{port}", f"http://localhost:{free_port()}/"])
+        contains(result.err, "502", "curl's words")
+
+
+@test
+def half_closed(w):
+    """Either end may say its last word first; the other still gets all."""
+    known(w)
+    data = pattern(3_000_000)
+
+    def server_first(sock):
+        sock.sendall(b"bye\n")
+        sock.shutdown(socket.SHUT_WR)
+        got.append(read_all(sock))
+
+    got = []
+    with Server(digest_back) as one, Server(server_first) as two, \
+            forwarding(w, "-L", f"0:localhost:{one.port}",
+                       "-L", f"0:localhost:{two.port}") as ((first, second), _):
+        check(exchange(lambda: dial(first), 1), "the client ends first")
+        with dial(second) as sock:
+            equal(read_all(sock), b"bye\n", "what the server said")
+            sock.sendall(data)
+        eventually(lambda: got == [data], True, "all that was sent after the server's end")
+
+
+@test
+def answer_before_the_end(w):
+    """A server that answers and hangs up while the client is still sending: no byte is lost."""
+    known(w)
+    answer = pattern(100_000)
+
+    def serve(sock):
+        sock.recv(1)
+        sock.sendall(answer)
+        sock.shutdown(socket.SHUT_WR)
+        sock.settimeout(5)
+        read_all(sock)
+
+    with Server(serve) as server, \
+            forwarding(w, "-L", f"0:localhost:{server.port}") as ((port,), _):
+        for _ in range(5):
+            with dial(port) as sock:
+                sock.sendall(b"x" * 20_000)
+                time.sleep(0.1)
+                equal(read_all(sock) == answer, True, "the answer")
+
+
+@test
+def slow_reader(w):
+    """One that does not read holds up nobody, and eice's memory stays small."""
+    known(w)
+    data = pattern(12_000_000)
+
+    def flood(sock):
+        sock.sendall(data)
+
+    with Server(flood) as server, Server(echo) as other, \
+            forwarding(w, "-L", f"0:localhost:{server.port}",
+                       "-L", f"0:localhost:{other.port}") as ((port, second), _):
+        with dial(port) as slow, dial(second) as quick:
+            for n in range(50):
+                quick.sendall(b"%d" % n)
+                equal(quick.recv(100), b"%d" % n, "the other connection")
+            got = read_all(slow)
+            equal(hashlib.sha256(got).digest() == hashlib.sha256(data).digest(), True, "the flood")
+
+
+@test
+def unix_sockets(w):
+    known(w)
+    there = os.path.join(w.remote_home(), "there.sock")
+    here = w.path("here.sock")
+    with Server(echo, there), Server(echo) as tcp, \
+            forwarding(w, "-L", f"0:{there}", "-L", f"{here}:localhost:{tcp.port}") \
+            as ((port,), running):
+        with dial(port) as sock:
+            sock.sendall(b"to a path")
+            equal(sock.recv(100), b"to a path", "echo from a UNIX socket")
+        eventually(lambda: os.path.exists(here), True, "the local socket")
+        equal(os.stat(here).st_mode & 0o777, 0o600, "its mode")
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(here)
+            sock.sendall(b"from a path")
+            equal(sock.recv(100), b"from a path", "echo through a local UNIX socket")
+        running.stop()
+    check(not os.path.exists(here), "the local socket is removed")
+
+
+@test
+def addresses(w):
+    known(w)
+    with Server(echo) as server:
+        port = free_port()
+        with forwarding(w, "-L", f"[::1]:{port}:127.0.0.1:{server.port}") as (_, running):
+            end = time.monotonic() + 15
+            while True:
+                try:
+                    sock = socket.create_connection(("::1", port), timeout=10)
+                    break
+                except OSError:
+                    check(time.monotonic() < end, f"nobody listens on ::1: {running.err}")
+                    time.sleep(0.05)
+            with sock:
+                sock.sendall(b"six")
+                equal(sock.recv(10), b"six", "echo over ::1")
+            with socket.socket() as sock:
+                check(sock.connect_ex(("127.0.0.1", port)) != 0, "127.0.0.1 is not listened on")
+
+
+@test
+def bad_forwards(w):
+    for words in (["-L", "80"], ["-L", "x:y:z"], ["-L", "1:h:0"], ["-L", "1:h:65536"], ["-D", "x"],
+                  ["-L", "1:2:3:4:5"], ["-L", "[::1:1:h:1"], ["-D", "1:2:3"]):
+        result = w.eice("ssh", "-N", *words, "web-1").expect(255)
+        contains(result.err, f"{words[0]}: bad forward: {words[1]}", "the error")
+    result = w.eice("ssh", "-f", "web-1").expect(255)
+    contains(result.err, "-f needs a command", "the error")
+    equal(w.actions(), {}, "nothing was asked of AWS")
+
+
+@test
+def taken_port(w):
+    known(w)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        words = ["-L", f"{port}:localhost:1"]
+        result = w.eice("ssh", *words, "web-1", "echo on").expect(0)
+        matches(result.err, f"cannot listen on localhost:{port}: Address", "the warning")
+        equal(result.out, b"on\n", "the command runs")
+        result = w.eice("ssh", "-o", "ExitOnForwardFailure=yes", *words, "web-1", "echo on")
+        result.expect(255)
+        equal(result.out, b"", "the command does not run")
+
+
+@test
+def refused_destination(w):
+    known(w)
+    with forwarding(w, "-L", f"0:localhost:{free_port()}") as ((port,), running):
+        with dial(port) as sock:
+            equal(sock.recv(10), b"", "the connection ends")
+        running.expect(r"-> localhost:\d+: channel refused")
+        with dial(port) as sock:
+            equal(sock.recv(10), b"", "and the next")
+    with w.restart_sshd("web-1", AllowTcpForwarding="no"):
+        with forwarding(w, "-D", "0") as ((port,), running):
+            sock, code = socks5(port, "localhost", 1)
+            with sock:
+                check(code in (2, 4), f"SOCKS code {code}")
+
+
+@test
+def stdio(w):
+    known(w)
+    data = pattern(2_000_000)
+    with Server(digest_back) as server:
+        result = w.eice("ssh", "-W", f"localhost:{server.port}", "web-1", data=data).expect(0)
+        equal(result.out == hashlib.sha256(data).hexdigest().encode() + b"\n" + data, True,
+              "what comes back")
+    with Server(lambda sock: sock.sendall(b"hello\n")) as server:
+        result = w.eice("ssh", "-W", f"127.0.0.1:{server.port}", "web-1").expect(0)
+        equal(result.out, b"hello\n", "what a server says")
+    result = w.eice("ssh", "-W", f"localhost:{free_port()}", "web-1").expect(255)
+    contains(result.err, "refused", "the error")
+    w.eice("ssh", "-W", "nonsense", "web-1").expect(255)
+
+
+@test
+def shell_waits_for_forwards(w):
+    """The command is over; a connection that still carries bytes is not cut off."""
+    known(w)
+    with Server(echo) as server:
+        running = Running(w, "ssh", "-L", f"0:localhost:{server.port}", "web-1", "sleep 2",
+                          stdout=subprocess.DEVNULL)
+        port = int(running.expect(r"Allocated port (\d+)")[1])
+        with dial(port) as sock:
+            sock.sendall(b"one")
+            equal(sock.recv(10), b"one", "echo before the end")
+            time.sleep(3)
+            equal(running.process.poll(), None, "it still runs")
+            sock.sendall(b"two")
+            equal(sock.recv(10), b"two", "echo after the end")
+        equal(running.process.wait(10), 0, "status")
+
+
+@test
+def background(w):
+    known(w)
+    with Server(echo) as server:
+        port = free_port()
+        result = w.eice("ssh", "-f", "-N", "-o", "ExitOnForwardFailure=yes", "-L",
+                        f"{port}:localhost:{server.port}", "web-1").expect(0)
+        equal(result.err, "", "what it says")
+        try:
+            with dial(port) as sock:
+                sock.sendall(b"there")
+                equal(sock.recv(10), b"there", "echo")
+        finally:
+            pids = w.run(["pgrep", "-f", f"ssh -f -N .*{port}:localhost"]).text.split()
+            equal(len(pids), 1, "processes in the background")
+            os.kill(int(pids[0]), signal.SIGTERM)
+        eventually(w.tunnels, 0, "tunnels")
+
+
+@test
+def listed(w):
+    known(w)
+    with Server(echo) as server, \
+            w.terminal("ssh", "-L", f"0:localhost:{server.port}", "web-1") as terminal:
+        port = int(terminal.expect(r"Allocated port (\d+)")[1])
+        terminal.expect(r"[$#>] ")
+        with dial(port) as sock:
+            sock.sendall(b"x")
+            equal(sock.recv(10), b"x", "echo")
+            terminal.send("\r~#")
+            terminal.expect(rf"#0 127\.0\.0\.1 port \d+ -> localhost:{server.port}")
+        terminal.send("exit\r")
+        terminal.wait()
+
+
+@test
+def words_of_ssh_config(w):
+    known(w)
+    with Server(echo) as server:
+        port = free_port()
+        words = ["-o", f"LocalForward={port} localhost:{server.port}", "-o", "SessionType=none"]
+        running = Running(w, "ssh", *words, "web-1")
+        end = time.monotonic() + 15
+        while True:
+            try:
+                sock = dial(port)
+                break
+            except OSError:
+                check(time.monotonic() < end, f"nobody listens: {running.err}")
+                time.sleep(0.05)
+        with sock:
+            sock.sendall(b"word")
+            equal(sock.recv(10), b"word", "echo")
+        running.stop()
+        w.eice("ssh", *words[:2], "-o", "ClearAllForwardings=yes", "web-1", "true").expect(0)
+
+
+# ---- eice forward --------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def keeping(w, *arguments, **options):
+    """`eice forward`, and what its ready line says."""
+    ours, theirs = os.pipe()
+    running = Running(w, "forward", "--ready-fd", str(theirs), *arguments, pass_fds=(theirs,),
+                      **options)
+    os.close(theirs)
+    with os.fdopen(ours, encoding="utf-8") as ready:
+        line = ready.readline()
+    check(line, f"no ready line: {running.err!r}")
+    try:
+        yield json.loads(line), running
+        running.stop(0)
+    finally:
+        if running.process.poll() is None:
+            running.process.kill()
+
+
+def first_port(ready):
+    return ready["listen"][0]["bind_port"]
+
+
+@test
+def ready_line(w):
+    known(w)
+    with Server(echo) as server, \
+            keeping(w, "web-1", f"0:localhost:{server.port}", "-D", "0", "0:22") as (ready, _):
+        places = {place["by"]: place for place in ready["listen"]}
+        equal(set(places), {"ssh", "socks", "tunnel"}, "what carries them")
+        equal((places["ssh"]["to"], places["ssh"]["to_port"]), ("localhost", server.port), "to")
+        with dial(places["ssh"]["bind_port"]) as sock:
+            sock.sendall(b"x")
+            equal(sock.recv(10), b"x", "echo")
+        sock, code = socks5(places["socks"]["bind_port"], "localhost", server.port)
+        sock.close()
+        equal(code, 0, "SOCKS code")
+        with dial(places["tunnel"]["bind_port"]) as sock:
+            contains(sock.recv(100).decode(), "SSH-2.0-", "banner")
+
+
+@test
+def plain_tunnels(w):
+    """Port 22 of the instance: a tunnel for each connection, no login."""
+    with keeping(w, "web-1", "0:22", "-v") as (ready, running):
+        equal(w.actions().get("SendSSHPublicKey", 0), 0, "keys pushed")
+        for _ in range(2):
+            with dial(first_port(ready)) as sock:
+                contains(sock.recv(100).decode(), "SSH-2.0-", "banner")
+        running.expect(r"-> localhost:22: \d+ bytes out, \d+ in")
+        equal(w.actions().get("SendSSHPublicKey", 0), 0, "keys pushed")
+
+
+@test
+def redis(w):
+    """A real server and its client."""
+    known(w)
+    server = need("redis-server", "redis-server")
+    client = need("redis-cli", "redis-tools")
+    port = free_port()
+    w.start([server, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", w.home],
+            stdout=subprocess.DEVNULL)
+    with keeping(w, "web-1", f"0:127.0.0.1:{port}", "-v") as (ready, running):
+        cli = [client, "-p", str(first_port(ready))]
+        end = time.monotonic() + 10
+        while w.run([*cli, "ping"]).text != "PONG\n":
+            check(time.monotonic() < end, f"no answer of redis: {running.err}")
+        value = "v" * 100_000
+        equal(w.run([*cli, "-x", "set", "key"], data=value.encode()).text, "OK\n", "set")
+        equal(w.run([*cli, "get", "key"]).text, value + "\n", "get")
+        lines = "".join(f"incr n{n % 7}\n" for n in range(5000))
+        out = w.run(cli, data=lines.encode()).text.split()
+        equal((len(out), out[-1]), (5000, str(len(range((4999 % 7), 5000, 7)))), "pipelined")
+        running.expect(rf"-> 127\.0\.0\.1:{port}: \d+ bytes out, \d+ in")
+    for process in w.processes:
+        if process.poll() is None:
+            process.terminate()
+            process.wait(10)
+
+
+@test(seconds=60)
+def lost_session(w):
+    """The tunnel dies: what was answered ends, what had not sent yet waits for the next one."""
+    known(w)
+    with Server(echo) as server, \
+            keeping(w, "web-1", f"0:localhost:{server.port}") as (ready, running):
+        port = first_port(ready)
+        busy = dial(port)
+        busy.sendall(b"x")
+        equal(busy.recv(10), b"x", "echo")
+        quiet = dial(port)
+        eventually(lambda: server.count, 2, "connections at the server")
+        w.sshd("web-1", "stop")
+        running.expect(r"connecting again in \d+ ms")
+        equal(busy.recv(10), b"", "the connection that was in use ends")
+        late = dial(port)
+        late.sendall(b"early words")
+        time.sleep(0.5)
+        w.sshd("web-1", "start")
+        quiet.sendall(b"quiet")
+        equal(quiet.recv(20), b"quiet", "echo of the one that had not sent")
+        equal(late.recv(20), b"early words", "echo of the one that came meanwhile")
+        running.expect("connected again")
+        for sock in (busy, quiet, late):
+            sock.close()
+        check(len({r["params"]["SSHPublicKey"] for r in w.requests("SendSSHPublicKey")}) >= 3,
+              "a new key for the new session")
+
+
+@test
+def expired_tunnel(w):
+    known(w)
+    w.sim.ctl("fault", kind="expire", ms=1500, times=1)
+    with Server(echo) as server, \
+            keeping(w, "web-1", f"0:localhost:{server.port}") as (ready, running):
+        running.expect("connected again", 25)
+        with dial(first_port(ready)) as sock:
+            sock.sendall(b"again")
+            equal(sock.recv(10), b"again", "echo through the second tunnel")
+
+
+@test
+def most_connections(w):
+    known(w)
+    with Server(echo) as server, keeping(w, "web-1", "--max-connections", "2",
+                                         f"0:localhost:{server.port}") as (ready, _):
+        socks = [dial(first_port(ready)) for _ in range(3)]
+        for sock in socks:
+            sock.sendall(b"me")
+        for sock in socks[:2]:
+            equal(sock.recv(10), b"me", "echo of the first two")
+        time.sleep(0.3)
+        equal(server.count, 2, "connections at the server")
+        socks[0].close()
+        equal(socks[2].recv(10), b"me", "echo of the third when one has gone")
+        for sock in socks:
+            sock.close()
+
+
+@test
+def forward_errors(w):
+    for words, wanted in ((["web-1"], "no port to listen on"), ([], "no target"),
+                          (["web-1", "x"], "bad forward"), (["web-1", "1:h:x"], "bad forward")):
+        contains(w.eice("forward", *words).expect(2).err, wanted, f"{words}")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = w.eice("forward", "web-1", f"{port}:localhost:1").expect(1)
+        matches(result.err, "cannot listen on .*: Address", "a taken port")
+    result = w.eice("forward", "nowhere", "0:localhost:1").expect(1)
+    contains(result.err, "nowhere", "an unknown target")
+
+
+if __name__ == "__main__":
+    sys.exit(main(__doc__))

@@ -1,0 +1,1379 @@
+/* Forwards: what they look like on the command line, their listeners, and
+ * the connections that go through them. */
+#include "cli.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define LISTENERS 64
+#define BUFFER 16384
+#define PIPE_CHUNK 4096   /* a pipe that poll calls writable takes as much */
+#define DRAIN_MS 2000     /* for a client to see the end of its stream */
+#define TUNNEL_IDLE_MS 5000
+#define PLACE 300
+
+struct cli_forward {
+    cli_forward *next;
+    char kind;            /* L, D, R; T: a tunnel to a port of the instance */
+    const char *text;     /* as typed */
+    char bind[256];       /* address, name, "*"; a path begins with / */
+    char host[256];       /* name, address; a path begins with / */
+    uint16_t port;
+    uint16_t host_port;
+};
+
+typedef struct listener {
+    int fd;
+    const cli_forward *forward;
+    uint16_t port;
+    char address[EICE_IP_TEXT];
+} listener;
+
+typedef enum relay_state {
+    RELAY_ASKING,   /* a SOCKS client has not said where it wants to */
+    RELAY_WAITING,  /* for a session, or a free channel */
+    RELAY_OPENING,
+    RELAY_OPEN,
+    RELAY_REFUSED,  /* the client gets its answer, then the end */
+    RELAY_DRAINING, /* all was delivered; waits for the client to hang up */
+    RELAY_OVER
+} relay_state;
+
+/* One connection. Local is the client, far what it talks to. */
+typedef struct relay {
+    relay_state state;
+    const cli_forward *forward; /* NULL: stdin and stdout */
+    int in;
+    int out;              /* the same but for stdin and stdout */
+    int channel;          /* -1: none */
+    eice_conn *conn;      /* of a tunnel */
+    size_t conn_seen;
+    eice_socks *socks;
+    bool readable;
+    bool writable;
+    bool in_open;         /* the client may send more */
+    bool out_open;        /* the client was not told the end */
+    bool told;            /* the far side was */
+    uint64_t sent;
+    uint64_t got;
+    uint64_t began_ms;
+    uint64_t until_ms;    /* DRAINING, or a tunnel without input; 0: none */
+    char from[EICE_IP_TEXT + 16];
+    char host[256];
+    uint16_t port;
+    size_t in_at;
+    size_t in_len;
+    size_t out_at;
+    size_t out_len;
+    uint8_t in_data[BUFFER];
+    uint8_t out_data[BUFFER];
+} relay;
+
+struct cli_forwards {
+    cli_run *r;
+    eice_ssh *ssh;        /* NULL: connections wait */
+    listener listeners[LISTENERS];
+    size_t listener_count;
+    relay *relays[CLI_RELAYS];
+    size_t relay_count;
+    size_t most;
+    bool accepting;
+    bool again;           /* something moved: look again before waiting */
+    bool failed;          /* the connection of stdin and stdout was refused */
+};
+
+/* ---- command line ------------------------------------------------------ */
+
+/* The fields between colons; brackets around an IPv6 address go away. */
+typedef struct fields {
+    char text[4][256];
+    size_t count;
+} fields;
+
+static bool split(const char *p, fields *out)
+{
+    out->count = 0;
+    for (;;) {
+        char *to = out->count < 4 ? out->text[out->count] : NULL;
+        size_t n = strcspn(p, ":");
+        const bool bracket = p[0] == '[';
+
+        if (to == NULL) {
+            return false;
+        }
+        if (bracket) {
+            p++;
+            n = strcspn(p, "]");
+        }
+        if (n >= sizeof out->text[0] || (bracket && p[n] != ']')) {
+            return false;
+        }
+        memcpy(to, p, n);
+        to[n] = 0;
+        out->count++;
+        p += n + (bracket ? 1 : 0);
+        if (*p == 0) {
+            return true;
+        }
+        if (*p++ != ':') {
+            return false;
+        }
+    }
+}
+
+static bool is_port(const char *text, uint16_t least, uint16_t *port)
+{
+    uint64_t n;
+
+    if (!eice_str_u64(eice_str_c(text), 65535, &n) || n < least) {
+        return false;
+    }
+    *port = (uint16_t)n;
+    return true;
+}
+
+static void copy(char *to, const char *from)
+{
+    snprintf(to, 256, "%s", from);
+}
+
+/* Where it listens; the index of the field behind it, 0 when malformed. */
+static size_t parse_listen(cli_forward *f, const fields *in, size_t behind)
+{
+    if (in->text[0][0] == '/') {
+        copy(f->bind, in->text[0]);
+        return strlen(f->bind) < sizeof((struct sockaddr_un *)0)->sun_path
+                   ? 1
+                   : 0;
+    }
+    if (in->count == behind + 1) {
+        copy(f->bind, "localhost");
+        return is_port(in->text[0], 0, &f->port) ? 1 : 0;
+    }
+    copy(f->bind, in->text[0][0] != 0 ? in->text[0] : "*");
+    return in->count == behind + 2 && is_port(in->text[1], 0, &f->port) ? 2
+                                                                        : 0;
+}
+
+static bool parse_hop(cli_forward *f, const fields *in)
+{
+    const size_t behind = in->text[in->count - 1][0] == '/' ? 1 : 2;
+    const size_t at = parse_listen(f, in, behind);
+
+    if (at == 0 || in->count != at + behind || in->text[at][0] == 0) {
+        return false;
+    }
+    copy(f->host, in->text[at]);
+    return behind == 1 || is_port(in->text[at + 1], 1, &f->host_port);
+}
+
+/* PORT, BIND:PORT, PORT:PORT, BIND:PORT:PORT: a port of the instance itself.
+ * A bind address is never a plain number, so the first field decides. */
+static bool parse_own(cli_forward *f, fields *in)
+{
+    const char *last = in->text[in->count - 1];
+    uint16_t port;
+    const bool numeric = is_port(in->text[0], 0, &port);
+
+    if (last[0] == '/' || in->count == 4 || (in->count == 3 && numeric)) {
+        f->kind = 'L';
+        return parse_hop(f, in);
+    }
+    if (!is_port(last, 1, &f->host_port)) {
+        return false;
+    }
+    if (in->count - (numeric ? 0 : 1) == 2 || in->text[0][0] == '/') {
+        in->count--; /* the instance's port is said apart */
+    }
+    f->kind = f->host_port == 22 || f->host_port == 3389 ? 'T' : 'L';
+    copy(f->host, "localhost");
+    return parse_listen(f, in, 0) == in->count;
+}
+
+bool cli_forward_add(cli *c, char kind, const char *text)
+{
+    cli_forward *f = (cli_forward *)calloc(1, sizeof *f);
+    cli_forward **end = &c->forwards;
+    fields in;
+    bool good;
+
+    if (f == NULL) {
+        return false;
+    }
+    f->kind = kind;
+    f->text = text;
+    good = split(text, &in);
+    if (good && kind == 'D') {
+        good = parse_listen(f, &in, 0) == in.count && f->bind[0] != '/';
+    } else if (good) {
+        good = kind == 'T' ? parse_own(f, &in) : parse_hop(f, &in);
+    }
+    if (!good) {
+        free(f);
+        return false;
+    }
+    while (*end != NULL) {
+        end = &(*end)->next;
+    }
+    *end = f;
+    return true;
+}
+
+void cli_forward_forget(cli *c)
+{
+    while (c->forwards != NULL) {
+        cli_forward *f = c->forwards;
+
+        c->forwards = f->next;
+        free(f);
+    }
+}
+
+bool cli_forward_needs_ssh(const cli *c)
+{
+    const cli_forward *f = c->forwards;
+
+    while (f != NULL && f->kind == 'T') {
+        f = f->next;
+    }
+    return f != NULL;
+}
+
+/* ---- listening --------------------------------------------------------- */
+
+static void place(char out[PLACE], const char *host, uint16_t port)
+{
+    const bool path = host[0] == '/';
+    const bool v6 = strchr(host, ':') != NULL;
+    eice_buf b;
+
+    eice_buf_init(&b, out, PLACE);
+    if (path) {
+        eice_put_c(&b, host);
+    } else {
+        eice_putf(&b, v6 ? "[%s]:%u" : "%s:%u", host, (unsigned)port);
+    }
+    (void)eice_buf_c(&b);
+}
+
+static uint16_t address_text(const struct sockaddr *a,
+                             char out[EICE_IP_TEXT])
+{
+    eice_ip ip;
+    uint16_t port;
+
+    memset(&ip, 0, sizeof ip);
+    if (a->sa_family == AF_INET) {
+        struct sockaddr_in v4;
+
+        memcpy(&v4, a, sizeof v4);
+        ip.family = 4;
+        memcpy(ip.bytes, &v4.sin_addr, 4);
+        port = ntohs(v4.sin_port);
+    } else if (a->sa_family == AF_INET6) {
+        struct sockaddr_in6 v6;
+
+        memcpy(&v6, a, sizeof v6);
+        ip.family = 6;
+        memcpy(ip.bytes, &v6.sin6_addr, 16);
+        port = ntohs(v6.sin6_port);
+    } else {
+        strcpy(out, "local");
+        return 0;
+    }
+    (void)eice_ip_format(&ip, out);
+    return port;
+}
+
+static void set_flags(int fd)
+{
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+}
+
+/* Listens at one address; 0, or errno. */
+static int listen_at(cli_forwards *t, const cli_forward *f,
+                     const struct sockaddr *a, socklen_t len)
+{
+    const int on = 1;
+    const int fd = socket(a->sa_family, SOCK_STREAM, 0);
+    listener *l = &t->listeners[t->listener_count];
+    union {
+        struct sockaddr any;
+        struct sockaddr_in6 v6; /* the longest */
+    } bound;
+    socklen_t size = sizeof bound;
+    int number;
+
+    if (fd < 0) {
+        return errno;
+    }
+    set_flags(fd);
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (a->sa_family == AF_INET6) {
+        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+    }
+    if (t->listener_count == LISTENERS || bind(fd, a, len) != 0
+        || listen(fd, 128) != 0) {
+        number = t->listener_count == LISTENERS ? EMFILE : errno;
+        close(fd);
+        return number;
+    }
+    l->fd = fd;
+    l->forward = f;
+    l->port = 0;
+    strcpy(l->address, "local");
+    if (a->sa_family != AF_UNIX
+        && getsockname(fd, &bound.any, &size) == 0) {
+        l->port = address_text(&bound.any, l->address);
+    }
+    t->listener_count++;
+    return 0;
+}
+
+static int listen_path(cli_forwards *t, const cli_forward *f)
+{
+    struct sockaddr_un a;
+    const mode_t old = umask(0177);
+    int number;
+
+    memset(&a, 0, sizeof a);
+    a.sun_family = AF_UNIX;
+    memcpy(a.sun_path, f->bind, strlen(f->bind));
+    number = listen_at(t, f, (const struct sockaddr *)&a, sizeof a);
+    umask(old);
+    return number;
+}
+
+/* 0, or errno. With port 0 the first address chooses for all. */
+static int listen_address(cli_forwards *t, const cli_forward *f,
+                          const char *text, uint16_t *port)
+{
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } a;
+    eice_ip ip;
+    int number;
+
+    if (!eice_ip_parse(eice_str_c(text), &ip)) {
+        return EADDRNOTAVAIL;
+    }
+    memset(&a, 0, sizeof a);
+    if (ip.family == 4) {
+        a.v4.sin_family = AF_INET;
+        a.v4.sin_port = htons(*port);
+        memcpy(&a.v4.sin_addr, ip.bytes, 4);
+    } else {
+        a.v6.sin6_family = AF_INET6;
+        a.v6.sin6_port = htons(*port);
+        memcpy(&a.v6.sin6_addr, ip.bytes, 16);
+    }
+    number = listen_at(t, f, &a.any, ip.family == 4 ? sizeof a.v4
+                                                    : sizeof a.v6);
+    if (number == 0) {
+        *port = t->listeners[t->listener_count - 1].port;
+    }
+    return number;
+}
+
+static int listen_tcp(cli_forwards *t, const cli_forward *f)
+{
+    static const char *const loopback[] = {"127.0.0.1", "::1"};
+    static const char *const all[] = {"0.0.0.0", "::"};
+    const bool local = strcmp(f->bind, "localhost") == 0;
+    const bool every = strcmp(f->bind, "*") == 0
+                       || (local && t->r->c->gateway);
+    const char *const *names = every ? all : loopback;
+    uint16_t port = f->port;
+    int first;
+    int second;
+
+    if (!every && !local) {
+        return listen_address(t, f, f->bind, &port);
+    }
+    first = listen_address(t, f, names[0], &port);
+    if (first == EADDRINUSE) {
+        return first;
+    }
+    second = listen_address(t, f, names[1], &port);
+    return first == 0 ? 0 : second;
+}
+
+static bool listen_one(cli_forwards *t, const cli_forward *f)
+{
+    const size_t before = t->listener_count;
+    const int number = f->bind[0] == '/' ? listen_path(t, f)
+                                         : listen_tcp(t, f);
+    char to[PLACE];
+    char at[PLACE];
+    eice_error e;
+
+    if (number != 0) {
+        memset(&e, 0, sizeof e);
+        place(at, f->bind, f->port);
+        eice_fail(&e, EICE_E_LOCAL_IO, EICE_STAGE_LOCAL,
+                  "cannot listen on %s: %s", at, strerror(number));
+        cli_report(t->r->c, &e);
+        return false;
+    }
+    if (f->bind[0] != '/' && f->port == 0) {
+        place(to, f->host, f->host_port);
+        fprintf(stderr, "Allocated port %u for %s%s\n",
+                (unsigned)t->listeners[before].port,
+                f->kind == 'D' ? "dynamic forward" : "local forward to ",
+                f->kind == 'D' ? "" : to);
+    }
+    return true;
+}
+
+/* ---- one connection ---------------------------------------------------- */
+
+static uint64_t now_ms(void)
+{
+    return eice_posix_now().ms;
+}
+
+static relay *relay_new(cli_forwards *t, int in, int out)
+{
+    relay *r = (relay *)calloc(1, sizeof *r);
+    size_t i = 0;
+
+    while (i < CLI_RELAYS && t->relays[i] != NULL) {
+        i++;
+    }
+    if (r == NULL || i == CLI_RELAYS) {
+        free(r);
+        return NULL;
+    }
+    r->in = in;
+    r->out = out;
+    r->channel = -1;
+    r->state = RELAY_WAITING;
+    r->in_open = true;
+    r->out_open = true;
+    r->began_ms = now_ms();
+    t->relays[i] = r;
+    t->relay_count++;
+    return r;
+}
+
+static void relay_name(const relay *r, char to[PLACE])
+{
+    if (r->host[0] == 0) {
+        snprintf(to, PLACE, "(not asked yet)");
+    } else {
+        place(to, r->host, r->port);
+    }
+}
+
+static void drop_far(cli_forwards *t, relay *r)
+{
+    if (r->channel >= 0 && t->ssh != NULL) {
+        eice_channel_close(t->ssh, r->channel);
+    }
+    r->channel = -1;
+    if (r->conn != NULL) {
+        cli_trail(t->r->c, r->conn, &r->conn_seen);
+        eice_posix_remove(t->r->x, r->conn);
+        eice_conn_free(r->conn);
+        r->conn = NULL;
+    }
+}
+
+static void relay_free(cli_forwards *t, size_t i)
+{
+    relay *r = t->relays[i];
+    char to[PLACE];
+
+    if (t->r->c->verbose > 0 && r->forward != NULL) {
+        relay_name(r, to);
+        cli_say(t->r->c, "%s -> %s: %llu bytes out, %llu in, %u ms", r->from,
+                to, (unsigned long long)r->sent, (unsigned long long)r->got,
+                (unsigned)(now_ms() - r->began_ms));
+    }
+    drop_far(t, r);
+    if (r->forward != NULL) {
+        close(r->in);
+    }
+    free(r->socks);
+    eice_wipe(r, sizeof *r);
+    free(r);
+    t->relays[i] = NULL;
+    t->relay_count--;
+}
+
+/* ---- the far side: a channel or a tunnel ------------------------------- */
+
+#define FAR_READY 1u  /* takes bytes */
+#define FAR_ENDED 2u  /* sends no more, and all of it is read */
+#define FAR_GONE 4u   /* takes no more either */
+#define FAR_FAILED 8u
+#define FAR_OPEN 16u
+
+static unsigned far_state(cli_forwards *t, relay *r)
+{
+    unsigned s;
+
+    if (r->conn != NULL) {
+        s = eice_conn_state(r->conn);
+        return ((s & EICE_OPEN) != 0 ? FAR_OPEN : 0)
+               | ((s & EICE_CAN_SEND) != 0 ? FAR_READY : 0)
+               | ((s & EICE_DONE) != 0 && (s & EICE_HAVE_DATA) == 0
+                      ? FAR_ENDED | FAR_GONE
+                      : 0)
+               | ((s & (EICE_OPEN | EICE_DONE)) == EICE_DONE
+                          && r->state == RELAY_OPENING
+                      ? FAR_FAILED
+                      : 0);
+    }
+    if (r->channel < 0 || t->ssh == NULL) {
+        return FAR_ENDED | FAR_GONE;
+    }
+    s = eice_channel_state(t->ssh, r->channel);
+    return ((s & EICE_CHAN_OPEN) != 0 ? FAR_OPEN : 0)
+           | ((s & EICE_CHAN_CAN_WRITE) != 0 ? FAR_READY : 0)
+           | ((s & EICE_CHAN_EOF) != 0 ? FAR_ENDED : 0)
+           | ((s & EICE_CHAN_CLOSED) != 0 ? FAR_GONE : 0)
+           | ((s & EICE_CHAN_FAILED) != 0 ? FAR_FAILED : 0);
+}
+
+static size_t far_write(cli_forwards *t, relay *r, const void *data,
+                        size_t len)
+{
+    uint8_t *to;
+    size_t room;
+
+    if (r->conn == NULL) {
+        return eice_channel_write(t->ssh, r->channel, data, len);
+    }
+    room = eice_conn_app_in(r->conn, &to);
+    room = room < len ? room : len;
+    if (room > 0) {
+        memcpy(to, data, room);
+        eice_conn_app_in_ack(r->conn, room);
+    }
+    return room;
+}
+
+static size_t far_read(cli_forwards *t, relay *r, void *out, size_t cap)
+{
+    const uint8_t *from;
+    size_t n;
+
+    if (r->conn == NULL) {
+        return eice_channel_read(t->ssh, r->channel, 0, out, cap);
+    }
+    n = eice_conn_app_out(r->conn, &from);
+    n = n < cap ? n : cap;
+    if (n > 0) {
+        memcpy(out, from, n);
+        eice_conn_app_out_ack(r->conn, n);
+    }
+    return n;
+}
+
+static void far_eof(cli_forwards *t, relay *r)
+{
+    if (r->conn == NULL) {
+        eice_channel_eof(t->ssh, r->channel);
+    } else { /* a tunnel knows no half-close */
+        r->until_ms = now_ms() + TUNNEL_IDLE_MS;
+    }
+}
+
+static void open_tunnel(cli_forwards *t, relay *r)
+{
+    eice_conn_opts o = t->r->c->conn;
+    eice_error e;
+
+    memset(&e, 0, sizeof e);
+    o.goal = EICE_GOAL_TUNNEL;
+    o.port = r->port;
+    r->conn = eice_conn_new(&o, eice_posix_now(), &e);
+    if (r->conn == NULL) {
+        cli_report(t->r->c, &e);
+        r->state = RELAY_OVER;
+    } else if (eice_posix_add(t->r->x, r->conn) != EICE_OK) {
+        eice_conn_free(r->conn); /* as many as there may be: wait */
+        r->conn = NULL;
+    } else {
+        r->state = RELAY_OPENING;
+    }
+}
+
+static void open_channel(cli_forwards *t, relay *r)
+{
+    eice_channel_opts o;
+
+    memset(&o, 0, sizeof o);
+    o.kind = r->host[0] == '/' ? EICE_CHANNEL_UNIX : EICE_CHANNEL_TCP;
+    o.host = r->host;
+    o.port = r->port;
+    r->channel = eice_channel_open(t->ssh, &o);
+    if (r->channel >= 0) {
+        r->state = RELAY_OPENING;
+    }
+}
+
+static bool begin_far(cli_forwards *t, relay *r)
+{
+    if (r->forward != NULL && r->forward->kind == 'T') {
+        open_tunnel(t, r);
+    } else if (t->ssh != NULL) {
+        open_channel(t, r);
+    }
+    return r->state != RELAY_WAITING;
+}
+
+/* ---- moving bytes ------------------------------------------------------ */
+
+/* Into `in_data`, when that is empty. */
+static bool read_local(relay *r)
+{
+    ssize_t n;
+
+    if (!r->readable || !r->in_open || r->in_at < r->in_len) {
+        return false;
+    }
+    n = read(r->in, r->in_data, sizeof r->in_data);
+    r->in_at = 0;
+    r->in_len = n > 0 ? (size_t)n : 0;
+    if (n == 0) {
+        r->in_open = false;
+    } else if (n < 0 && errno != EAGAIN && errno != EINTR) {
+        r->state = RELAY_OVER;
+    }
+    /* the next read could block, or is for the next turn: others wait */
+    r->readable = false;
+    return true;
+}
+
+static ssize_t write_local(relay *r, const void *data, size_t len)
+{
+    ssize_t n;
+
+    if (r->forward != NULL) {
+        n = send(r->out, data, len, MSG_NOSIGNAL);
+    } else if (!r->writable) {
+        return 0;
+    } else {
+        r->writable = false;
+        n = write(r->out, data, len < PIPE_CHUNK ? len : PIPE_CHUNK);
+    }
+    if (n < 0 && errno != EAGAIN && errno != EINTR) {
+        r->state = RELAY_OVER;
+    }
+    return n > 0 ? n : 0;
+}
+
+static bool send_answer(relay *r)
+{
+    const uint8_t *p;
+    size_t n;
+    ssize_t done;
+
+    if (r->socks == NULL || (n = eice_socks_out(r->socks, &p)) == 0) {
+        return false;
+    }
+    done = write_local(r, p, n);
+    eice_socks_out_ack(r->socks, (size_t)done);
+    return done > 0;
+}
+
+static bool answered(const relay *r)
+{
+    const uint8_t *p;
+
+    return r->socks == NULL || eice_socks_out(r->socks, &p) == 0;
+}
+
+static bool ask(cli_forwards *t, relay *r)
+{
+    const bool moved = read_local(r);
+    eice_str in = eice_str_make(r->in_data + r->in_at, r->in_len - r->in_at);
+    const eice_socks_event event = eice_socks_feed(r->socks, &in);
+
+    r->in_at = r->in_len - in.len;
+    if (event == EICE_SOCKS_CONNECT) {
+        snprintf(r->host, sizeof r->host, "%s", r->socks->host);
+        r->port = r->socks->port;
+        r->state = RELAY_WAITING;
+    } else if (event == EICE_SOCKS_FAILED) {
+        cli_say(t->r->c, "%s: %s", r->from, r->socks->error.text);
+        r->state = RELAY_REFUSED;
+    } else if (!r->in_open) {
+        r->state = RELAY_OVER;
+    }
+    return moved || event != EICE_SOCKS_MORE;
+}
+
+static void refuse(cli_forwards *t, relay *r)
+{
+    const eice_error *e = r->conn != NULL
+                              ? eice_conn_error(r->conn)
+                              : eice_channel_error(t->ssh, r->channel);
+    char to[PLACE];
+
+    relay_name(r, to);
+    if (r->forward == NULL) {
+        cli_report(t->r->c, e);
+        t->failed = true;
+    } else {
+        cli_say(t->r->c, "%s -> %s: %s", r->from, to, e->text);
+    }
+    if (r->socks != NULL) {
+        eice_socks_reply(r->socks, strstr(e->text, "prohibited") != NULL
+                                       ? EICE_SOCKS_NOT_ALLOWED
+                                       : EICE_SOCKS_HOST_UNREACHABLE);
+    }
+    drop_far(t, r);
+    r->state = RELAY_REFUSED;
+}
+
+static bool opening(cli_forwards *t, relay *r)
+{
+    const unsigned far = far_state(t, r);
+
+    if ((far & FAR_FAILED) != 0) {
+        refuse(t, r);
+    } else if ((far & FAR_OPEN) != 0) {
+        if (r->socks != NULL) {
+            eice_socks_reply(r->socks, EICE_SOCKS_OK);
+        }
+        r->state = RELAY_OPEN;
+    } else if (r->in_open && r->socks == NULL) {
+        return read_local(r); /* a client that is gone is noticed */
+    }
+    return r->state != RELAY_OPENING;
+}
+
+static bool upstream(cli_forwards *t, relay *r)
+{
+    bool moved = read_local(r);
+    size_t n;
+
+    if (r->in_at < r->in_len) {
+        n = far_write(t, r, r->in_data + r->in_at, r->in_len - r->in_at);
+        r->in_at += n;
+        r->sent += n;
+        moved = moved || n > 0;
+    }
+    if (r->in_at == r->in_len && !r->in_open && !r->told) {
+        far_eof(t, r);
+        r->told = true;
+        moved = true;
+    }
+    return moved;
+}
+
+static bool downstream(cli_forwards *t, relay *r)
+{
+    bool moved = false;
+    size_t n;
+
+    if (r->out_at == r->out_len) {
+        r->out_at = 0;
+        r->out_len = far_read(t, r, r->out_data, sizeof r->out_data);
+        r->got += r->out_len;
+        moved = r->out_len > 0;
+        if (moved && r->until_ms != 0) {
+            r->until_ms = now_ms() + TUNNEL_IDLE_MS;
+        }
+    }
+    if (r->out_at < r->out_len) {
+        n = (size_t)write_local(r, r->out_data + r->out_at,
+                                r->out_len - r->out_at);
+        r->out_at += n;
+        moved = moved || n > 0;
+    }
+    return moved;
+}
+
+/* Nothing has passed: it may as well begin anew. */
+static bool untouched(const relay *r)
+{
+    return r->sent == 0 && r->got == 0;
+}
+
+/* The end of the far side's bytes becomes that of the client's. */
+static bool ends(cli_forwards *t, relay *r)
+{
+    const unsigned far = far_state(t, r);
+
+    if (r->state != RELAY_OPEN || (far & FAR_ENDED) == 0
+        || r->out_at < r->out_len) {
+        return false;
+    }
+    if (r->conn == NULL && untouched(r)
+        && eice_ssh_phase_of(t->ssh) > EICE_SSH_READY) {
+        return false; /* the session is lost: there may be another */
+    }
+    if (r->conn != NULL && eice_conn_error(r->conn)->code != EICE_OK) {
+        cli_say(t->r->c, "%s: %s", r->from, eice_conn_error(r->conn)->text);
+    }
+    if (r->out_open) {
+        r->out_open = false;
+        if (shutdown(r->out, SHUT_WR) != 0 && r->forward == NULL) {
+            close(r->out);
+        }
+    }
+    if (r->told && !r->in_open) {
+        r->state = RELAY_OVER;
+    } else if ((far & FAR_GONE) != 0) {
+        r->state = r->forward != NULL ? RELAY_DRAINING : RELAY_OVER;
+        r->until_ms = now_ms() + DRAIN_MS;
+    } else {
+        return false;
+    }
+    return true;
+}
+
+static bool drain(relay *r)
+{
+    const bool moved = read_local(r);
+
+    r->in_at = r->in_len;
+    if (!r->in_open) {
+        r->state = RELAY_OVER;
+    }
+    return moved;
+}
+
+static bool relay_step(cli_forwards *t, relay *r)
+{
+    bool moved = send_answer(r);
+
+    switch (r->state) {
+    case RELAY_ASKING:
+        return ask(t, r) || moved;
+    case RELAY_WAITING:
+        return begin_far(t, r) || moved;
+    case RELAY_OPENING:
+        return opening(t, r) || moved;
+    case RELAY_OPEN:
+        moved = upstream(t, r) || moved;
+        if (r->state == RELAY_OPEN && answered(r)) {
+            moved = downstream(t, r) || moved;
+            moved = ends(t, r) || moved;
+        }
+        return moved;
+    case RELAY_REFUSED:
+        if (r->forward == NULL) {
+            r->state = RELAY_OVER;
+        } else if (answered(r)) {
+            r->state = RELAY_DRAINING;
+            r->until_ms = now_ms() + DRAIN_MS;
+            (void)shutdown(r->out, SHUT_WR);
+        }
+        return moved;
+    case RELAY_DRAINING:
+        return drain(r) || moved;
+    case RELAY_OVER:
+        break;
+    }
+    return moved;
+}
+
+/* ---- the table --------------------------------------------------------- */
+
+static void accept_one(cli_forwards *t, listener *l)
+{
+    union {
+        struct sockaddr any;
+        struct sockaddr_in6 v6;
+    } peer;
+    socklen_t size = sizeof peer;
+    const int on = 1;
+    const int fd = accept(l->fd, &peer.any, &size);
+    char address[EICE_IP_TEXT];
+    relay *r;
+    uint16_t port;
+
+    if (fd < 0) {
+        if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
+            cli_say(t->r->c, "listener on %s port %u is dead: %s", l->address,
+                    (unsigned)l->port, strerror(errno));
+            close(l->fd);
+            l->fd = -1;
+        }
+        return;
+    }
+    set_flags(fd);
+    r = relay_new(t, fd, fd);
+    if (r == NULL) {
+        close(fd);
+        return;
+    }
+    r->forward = l->forward;
+    port = size >= sizeof peer.any.sa_family ? address_text(&peer.any, address)
+                                             : 0;
+    snprintf(r->from, sizeof r->from, "%s port %u", address, (unsigned)port);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    if (l->forward->kind == 'D') {
+        r->socks = (eice_socks *)calloc(1, sizeof *r->socks);
+        r->state = r->socks != NULL ? RELAY_ASKING : RELAY_OVER;
+        return;
+    }
+    snprintf(r->host, sizeof r->host, "%s", l->forward->host);
+    r->port = l->forward->host_port;
+}
+
+static void add(struct pollfd *fds, size_t *n, size_t cap, int fd, int events)
+{
+    if (events != 0 && *n < cap) {
+        fds[*n].fd = fd;
+        fds[*n].events = (short)events;
+        fds[*n].revents = 0;
+        ++*n;
+    }
+}
+
+static int relay_in_events(cli_forwards *t, relay *r)
+{
+    if (!r->in_open || r->in_at < r->in_len) {
+        return 0;
+    }
+    switch (r->state) {
+    case RELAY_ASKING:
+    case RELAY_DRAINING:
+        return POLLIN;
+    case RELAY_OPENING:
+        return r->socks == NULL ? POLLIN : 0;
+    case RELAY_OPEN:
+        return (far_state(t, r) & FAR_READY) != 0 ? POLLIN : 0;
+    case RELAY_WAITING:
+    case RELAY_REFUSED:
+    case RELAY_OVER:
+        break;
+    }
+    return 0;
+}
+
+size_t cli_forwards_fds(cli_forwards *t, struct pollfd *fds, size_t cap)
+{
+    size_t n = 0;
+    size_t i;
+
+    for (i = 0; t->accepting && i < t->listener_count; i++) {
+        add(fds, &n, cap, t->listeners[i].fd,
+            t->listeners[i].fd >= 0 && t->relay_count < t->most ? POLLIN : 0);
+    }
+    for (i = 0; i < CLI_RELAYS; i++) {
+        relay *r = t->relays[i];
+
+        if (r != NULL) {
+            const int in = relay_in_events(t, r);
+            const int out = r->out_at < r->out_len || !answered(r) ? POLLOUT
+                                                                   : 0;
+
+            add(fds, &n, cap, r->in, r->in == r->out ? in | out : in);
+            add(fds, &n, cap, r->out, r->in == r->out ? 0 : out);
+        }
+    }
+    return n;
+}
+
+static void note_ready(cli_forwards *t, const struct pollfd *p)
+{
+    size_t i;
+
+    for (i = 0; i < t->listener_count; i++) {
+        if (t->listeners[i].fd == p->fd) {
+            accept_one(t, &t->listeners[i]);
+            return;
+        }
+    }
+    for (i = 0; i < CLI_RELAYS; i++) {
+        relay *r = t->relays[i];
+
+        if (r != NULL && r->in == p->fd && (p->events & POLLIN) != 0) {
+            r->readable = (p->revents & (POLLIN | POLLHUP | POLLERR)) != 0;
+        }
+        if (r != NULL && r->out == p->fd && (p->events & POLLOUT) != 0) {
+            r->writable = (p->revents & (POLLOUT | POLLHUP | POLLERR)) != 0;
+        }
+    }
+}
+
+bool cli_forwards_work(cli_forwards *t, const struct pollfd *fds, size_t n)
+{
+    const uint64_t now = now_ms();
+    size_t i;
+
+    t->again = false;
+    for (i = 0; i < n; i++) {
+        if (fds[i].revents != 0) {
+            note_ready(t, &fds[i]);
+        }
+    }
+    for (i = 0; i < CLI_RELAYS; i++) {
+        relay *r = t->relays[i];
+
+        if (r == NULL) {
+            continue;
+        }
+        t->again = relay_step(t, r) || t->again;
+        if (r->conn != NULL) {
+            cli_trail(t->r->c, r->conn, &r->conn_seen);
+        }
+        if (r->state == RELAY_OVER
+            || (r->until_ms != 0 && now >= r->until_ms)) {
+            relay_free(t, i);
+            t->again = true;
+        }
+    }
+    return t->again;
+}
+
+/* When there is something to do without an event; UINT64_MAX: never. */
+uint64_t cli_forwards_deadline(const cli_forwards *t)
+{
+    uint64_t least = t->again ? 0 : UINT64_MAX;
+    size_t i;
+
+    for (i = 0; i < CLI_RELAYS; i++) {
+        const relay *r = t->relays[i];
+
+        if (r != NULL && r->until_ms != 0 && r->until_ms < least) {
+            least = r->until_ms;
+        }
+    }
+    return least;
+}
+
+cli_forwards *cli_forwards_new(cli_run *run)
+{
+    cli_forwards *t = (cli_forwards *)calloc(1, sizeof *t);
+
+    if (t != NULL) {
+        t->r = run;
+        t->accepting = true;
+        t->most = run->c->max_connections != 0 ? run->c->max_connections
+                                               : CLI_RELAYS;
+        run->forwards = t;
+    }
+    return t;
+}
+
+bool cli_forwards_listen(cli_forwards *t)
+{
+    const cli_forward *f;
+    bool good = true;
+
+    for (f = t->r->c->forwards; f != NULL; f = f->next) {
+        good = listen_one(t, f) && good;
+    }
+    return good;
+}
+
+/* The session that carries them; NULL when it is lost: what has not sent a
+ * byte through it waits for the next one. */
+void cli_forwards_attach(cli_forwards *t, eice_ssh *ssh)
+{
+    size_t i;
+
+    for (i = 0; ssh == NULL && i < CLI_RELAYS; i++) {
+        relay *r = t->relays[i];
+
+        if (r == NULL || r->channel < 0) {
+            continue;
+        }
+        r->channel = -1;
+        if (r->state == RELAY_OPENING
+            || (r->state == RELAY_OPEN && untouched(r))) {
+            r->state = RELAY_WAITING;
+            r->told = false;
+        } else if (r->state == RELAY_OPEN) {
+            r->state = RELAY_OVER;
+        }
+    }
+    t->ssh = ssh;
+    t->again = true;
+}
+
+bool cli_forwards_stdio(cli_forwards *t, const char *to)
+{
+    relay *r = relay_new(t, STDIN_FILENO, STDOUT_FILENO);
+    fields in;
+
+    if (r == NULL || !split(to, &in) || in.text[0][0] == 0
+        || !(in.text[0][0] == '/' ? in.count == 1
+                                  : in.count == 2
+                                        && is_port(in.text[1], 1, &r->port))) {
+        return false;
+    }
+    copy(r->host, in.text[0]);
+    r->in_open = !t->r->c->no_stdin;
+    t->again = true;
+    return true;
+}
+
+size_t cli_forwards_busy(const cli_forwards *t)
+{
+    return t->relay_count;
+}
+
+bool cli_forwards_failed(const cli_forwards *t)
+{
+    return t->failed;
+}
+
+void cli_forwards_stop(cli_forwards *t)
+{
+    t->accepting = false;
+}
+
+void cli_forwards_list(const cli_forwards *t, FILE *out)
+{
+    char to[PLACE];
+    size_t i;
+
+    fputs("The following connections are open:\r\n", out);
+    for (i = 0; i < CLI_RELAYS; i++) {
+        if (t->relays[i] != NULL) {
+            relay_name(t->relays[i], to);
+            fprintf(out, "  #%u %s -> %s\r\n", (unsigned)i,
+                    t->relays[i]->from, to);
+        }
+    }
+}
+
+void cli_forwards_free(cli_forwards *t)
+{
+    const cli_forward *f;
+    size_t i;
+
+    if (t == NULL) {
+        return;
+    }
+    for (i = 0; i < CLI_RELAYS; i++) {
+        if (t->relays[i] != NULL) {
+            relay_free(t, i);
+        }
+    }
+    for (i = 0; i < t->listener_count; i++) {
+        if (t->listeners[i].fd >= 0) {
+            close(t->listeners[i].fd);
+        }
+        f = t->listeners[i].forward;
+        if (f->bind[0] == '/') {
+            unlink(f->bind);
+        }
+    }
+    t->r->forwards = NULL;
+    free(t);
+}
+
+/* ---- eice forward ------------------------------------------------------ */
+
+#define RETRY_FIRST_MS 500u
+#define RETRY_MOST_MS 30000u
+#define STEADY_MS 30000u /* up so long: the next loss begins anew */
+
+static void json_place(FILE *out, const char *name, const char *host,
+                       uint16_t port)
+{
+    fprintf(out, "\"%s\":", name);
+    cli_json_text(out, host);
+    if (host[0] != '/') {
+        fprintf(out, ",\"%s_port\":%u", name, (unsigned)port);
+    }
+}
+
+void cli_forwards_ready(const cli_forwards *t, FILE *out)
+{
+    size_t i;
+
+    fputs("{\"ready\":true,\"listen\":[", out);
+    for (i = 0; i < t->listener_count; i++) {
+        const listener *l = &t->listeners[i];
+        const cli_forward *f = l->forward;
+        const bool path = f->bind[0] == '/';
+
+        fputs(i > 0 ? ",{" : "{", out);
+        json_place(out, "bind", path ? f->bind : l->address, l->port);
+        if (f->kind != 'D') {
+            fputc(',', out);
+            json_place(out, "to", f->host, f->host_port);
+        }
+        fprintf(out, ",\"by\":\"%s\"}",
+                f->kind == 'D'   ? "socks"
+                : f->kind == 'T' ? "tunnel"
+                                 : "ssh");
+    }
+    fputs("]}\n", out);
+    fflush(out);
+}
+
+bool cli_forwards_listening(const cli_forwards *t)
+{
+    size_t i;
+
+    for (i = 0; i < t->listener_count; i++) {
+        if (t->listeners[i].fd >= 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The long life of a set of listeners. */
+typedef struct keeper {
+    cli_run r;
+    cli_forwards *t;
+    bool needs_ssh;
+    bool attached;
+    bool was_ready;
+    unsigned losses;      /* in a row */
+    uint64_t open_ms;
+    uint64_t retry_ms;
+} keeper;
+
+static bool say_ready(keeper *k)
+{
+    const cli *c = k->r.c;
+    FILE *out;
+
+    if (k->was_ready) {
+        cli_say(c, "connected again");
+        return true;
+    }
+    k->was_ready = true;
+    if (c->ready_fd == 0) {
+        return true;
+    }
+    out = fdopen((int)c->ready_fd, "w");
+    if (out == NULL) {
+        cli_say(c, "--ready-fd %u: %s", (unsigned)c->ready_fd,
+                strerror(errno));
+        return false;
+    }
+    cli_forwards_ready(k->t, out);
+    fclose(out);
+    return true;
+}
+
+/* 0.5 s, doubled up to 30 s, each time between the half and the whole. */
+static uint64_t pause_ms(unsigned losses)
+{
+    uint64_t most = RETRY_FIRST_MS << (losses < 6 ? losses : 6);
+    uint16_t chance = 0;
+
+    most = most < RETRY_MOST_MS ? most : RETRY_MOST_MS;
+    (void)eice_posix_random(&chance, sizeof chance);
+    return most / 2 + most / 2 * chance / 65535u;
+}
+
+/* False: no use to go on. */
+static bool lost(keeper *k)
+{
+    const eice_error *e = eice_conn_error(k->r.conn);
+    const uint64_t now = now_ms();
+    bool final = !k->was_ready || e->code == EICE_E_HOST_KEY_CHANGED
+                 || e->code == EICE_E_HOST_KEY_REVOKED;
+
+    if (k->r.signal != 0) {
+        return true;
+    }
+    if (e->code != EICE_OK) {
+        cli_report(k->r.c, e);
+    } else if (!k->was_ready) {
+        cli_say(k->r.c, "the session ended");
+    }
+    cli_forwards_attach(k->t, NULL);
+    cli_run_disconnect(&k->r);
+    k->losses = k->attached && now - k->open_ms > STEADY_MS ? 0 : k->losses;
+    k->attached = false;
+    k->retry_ms = now + pause_ms(k->losses++);
+    if (!final) {
+        cli_say(k->r.c, "connecting again in %u ms",
+                (unsigned)(k->retry_ms - now));
+    }
+    return !final;
+}
+
+static bool keep(keeper *k)
+{
+    const unsigned state = k->r.conn != NULL ? eice_conn_state(k->r.conn) : 0;
+
+    if (k->r.conn == NULL) {
+        if (now_ms() < k->retry_ms) {
+            return true;
+        }
+        k->r.wake_ms = 0;
+        return cli_run_connect(&k->r);
+    }
+    if ((state & EICE_DONE) != 0) {
+        if (!lost(k)) {
+            return false;
+        }
+        k->r.wake_ms = k->retry_ms;
+    } else if ((state & EICE_OPEN) != 0 && !k->attached) {
+        k->attached = true;
+        k->open_ms = now_ms();
+        cli_forwards_attach(k->t, eice_conn_ssh(k->r.conn));
+        return say_ready(k);
+    }
+    return true;
+}
+
+static int keep_all(keeper *k)
+{
+    if (!k->needs_ssh && !say_ready(k)) {
+        return CLI_FAILED;
+    }
+    while (k->r.signal == 0) {
+        if (k->needs_ssh && !keep(k)) {
+            return CLI_FAILED;
+        }
+        if (!cli_forwards_listening(k->t)) {
+            cli_say(k->r.c, "no listener is left");
+            return CLI_FAILED;
+        }
+        cli_run_turn(&k->r, NULL, 0);
+    }
+    while (k->r.conn != NULL && (eice_conn_state(k->r.conn) & EICE_DONE) == 0) {
+        cli_run_turn(&k->r, NULL, 0); /* says good-bye */
+    }
+    return CLI_OK;
+}
+
+int cli_forward_run(cli *c)
+{
+    keeper *k;
+    int status = CLI_FAILED;
+    int i;
+
+    if (c->argc < 1) {
+        return cli_usage_error(c, "no target", NULL);
+    }
+    for (i = 1; i < c->argc; i++) {
+        if (!cli_forward_add(c, 'T', c->argv[i])) {
+            return cli_usage_error(c, "bad forward", c->argv[i]);
+        }
+    }
+    if (c->forwards == NULL) {
+        return cli_usage_error(c, "no port to listen on", NULL);
+    }
+    c->conn.goal = EICE_GOAL_SSH;
+    k = (keeper *)calloc(1, sizeof *k);
+    if (k != NULL && cli_run_begin(&k->r, c)) {
+        k->needs_ssh = cli_forward_needs_ssh(c);
+        k->t = cli_forwards_new(&k->r);
+        if (k->t != NULL && cli_forwards_listen(k->t)) {
+            status = keep_all(k);
+        }
+        cli_run_close(&k->r);
+    }
+    free(k);
+    return status;
+}
