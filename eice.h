@@ -1957,8 +1957,15 @@ typedef enum eice_need_kind {
                           is connected or has failed */
     EICE_NEED_STORE,   /* name: a path; text: a line to add to it, under a
                           lock, atomically, mode 0600. Answer: code */
-    EICE_NEED_HOSTKEY  /* name: host; text: key blob. Answer: EICE_OK accepts,
+    EICE_NEED_HOSTKEY, /* name: host; text: key blob. Answer: EICE_OK accepts,
                           any other code refuses */
+    EICE_NEED_FETCH    /* name: host; port, tls: send `text`, a whole request
+                          of HTTP, there, without a proxy if `direct`.
+                          Answer: status, data: the body, at most `max` bytes,
+                          or a code and, in data, why. At most `attempts`
+                          tries of timeout_ms each: again when none came, or
+                          one of status 429 or from 500 on. eice_conn does
+                          this itself */
 } eice_need_kind;
 
 typedef struct eice_need {
@@ -1970,6 +1977,10 @@ typedef struct eice_need {
     eice_ip ip;
     uint16_t port;
     int slot;
+    bool tls;              /* the rest: FETCH */
+    bool direct;
+    uint32_t timeout_ms;
+    unsigned attempts;
 } eice_need;
 
 typedef struct eice_answer {
@@ -1978,6 +1989,7 @@ typedef struct eice_answer {
     eice_str data;         /* copied before eice_..._answer returns */
     const eice_addresses *addresses;
     int sys_errno;         /* behind `code`, or 0 */
+    unsigned status;       /* FETCH: of HTTP */
 } eice_answer;
 
 /* ---- settings ---------------------------------------------------------- */
@@ -2024,25 +2036,29 @@ typedef struct eice_cred_opts {
     const eice_keys *keys;   /* given keys come before every provider */
 } eice_cred_opts;
 
-#define EICE_CRED_VARIABLES 40 /* of the environment, at most */
+#define EICE_CRED_VARIABLES 48 /* of the environment, at most */
 
 /* One resolution:
  *
- *   init --> VARIABLES --all answered--> FILES --both answered--> DONE
- *                |                         |                       ^
- *                +------ any failure ------+-----------------------+
+ *   init --> VARIABLES --all answered--> FILES --both answered--> LATE --> DONE
+ *                |                         |                       |        ^
+ *                +------ any failure ------+-----------------------+--------+
  *
  * All variables are asked for at once, then both files. Providers are tried
  * in the order of the SDKs: given keys; environment; role_arn; web identity;
  * IAM Identity Center; credentials file; login; credential_process; config
- * file; container. One that finds something broken ends the search. Those
+ * file; container; instance metadata (version 2 only). The last two ask for
+ * one thing after the other, LATE; so does a missing region, of the instance
+ * metadata. One that finds something broken ends the search. Those
  * this version cannot use end it too, with a text that names the setting:
  * what a profile asks for is never passed over in silence. */
 typedef struct eice_cred {
     eice_settings settings;
     eice_keys keys;
     char provider[128];  /* where the keys came from, for people: "given",
-                            "environment", "profile NAME (FILE)" */
+                            "environment", "profile NAME (FILE)",
+                            "container (HOST)", "instance role NAME" */
+    int64_t expires_unix_s; /* of the keys; 0: not known */
     eice_error error;
     struct {
         eice_cred_opts o;
@@ -2055,6 +2071,18 @@ typedef struct eice_cred {
         uint32_t file_len[2];
         char path[2][512];
         char region[64];
+        eice_need need;      /* in state LATE: the one that is open */
+        int (*next)(struct eice_cred *c, const eice_answer *a);
+        eice_url url;        /* of the service that is asked */
+        eice_blob text;      /* the request */
+        eice_blob got;       /* keys that were answered */
+        bool keys_found;     /* only the region is missing */
+        const char *imds;
+        unsigned imds_ms;
+        unsigned imds_attempts;
+        char token[256];
+        char role[80];
+        char why[160];       /* the last provider found nothing */
     } priv;
 } eice_cred;
 
@@ -2062,8 +2090,8 @@ typedef struct eice_cred {
  * is allocated yet. EICE_OK, or EICE_E_CONFIG when o->region is malformed:
  * then it is done already. */
 EICE_API eice_err eice_cred_init(eice_cred *c, const eice_cred_opts *o);
-/* The next need that was not handed out yet (ENV and FILE only); false when
- * there is none for now. Ids of ENV are 0, 1, 2, ... */
+/* The next need that was not handed out yet (ENV, FILE and FETCH); false
+ * when there is none for now. Ids of ENV are 0, 1, 2, ... */
 EICE_API bool eice_cred_need(eice_cred *c, eice_need *need);
 /* Answers a need by its id; an unknown id and a second answer are ignored. A
  * code other than EICE_OK ends the resolution. */
@@ -12607,7 +12635,14 @@ EICE_API void eice_tunnel_wipe(eice_tunnel *t)
     X(CGI, "REQUEST_METHOD")                                                  \
     X(WEB_IDENTITY, "AWS_WEB_IDENTITY_TOKEN_FILE")                            \
     X(CONTAINER_PATH, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")               \
-    X(CONTAINER_URL, "AWS_CONTAINER_CREDENTIALS_FULL_URI")
+    X(CONTAINER_URL, "AWS_CONTAINER_CREDENTIALS_FULL_URI")                    \
+    X(CONTAINER_TOKEN, "AWS_CONTAINER_AUTHORIZATION_TOKEN")                   \
+    X(CONTAINER_FILE, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")               \
+    X(IMDS_DISABLED, "AWS_EC2_METADATA_DISABLED")                             \
+    X(IMDS_URL, "AWS_EC2_METADATA_SERVICE_ENDPOINT")                          \
+    X(IMDS_MODE, "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE")                    \
+    X(IMDS_SECONDS, "AWS_METADATA_SERVICE_TIMEOUT")                           \
+    X(IMDS_ATTEMPTS, "AWS_METADATA_SERVICE_NUM_ATTEMPTS")
 
 enum {
 #define EICEI_X(name, text) EICEI_ENV_##name,
@@ -12643,7 +12678,11 @@ static const char *const eicei_cred_env_names[EICEI_ENV_COUNT] = {
     X(SSO_ACCOUNT, "sso_account_id")                                          \
     X(SSO_ROLE, "sso_role_name")                                              \
     X(LOGIN, "login_session")                                                 \
-    X(PROCESS, "credential_process")
+    X(PROCESS, "credential_process")                                          \
+    X(IMDS_URL, "ec2_metadata_service_endpoint")                              \
+    X(IMDS_MODE, "ec2_metadata_service_endpoint_mode")                        \
+    X(IMDS_SECONDS, "metadata_service_timeout")                               \
+    X(IMDS_ATTEMPTS, "metadata_service_num_attempts")
 
 enum {
 #define EICEI_X(name, text) EICEI_KEY_##name,
@@ -12682,6 +12721,7 @@ enum {
 enum {
     EICEI_CRED_VARIABLES,
     EICEI_CRED_FILES,
+    EICEI_CRED_LATE,
     EICEI_CRED_DONE
 };
 
@@ -12761,6 +12801,8 @@ EICE_API bool eice_cred_need(eice_cred *c, eice_need *need)
         need->kind = EICE_NEED_FILE;
         need->name = eice_str_c(c->priv.path[id - EICEI_ENV_COUNT]);
         need->max = EICEI_CRED_FILE_MAX;
+    } else if (c->priv.state == EICEI_CRED_LATE && id == c->priv.need.id) {
+        *need = c->priv.need;
     } else {
         return false;
     }
@@ -12777,6 +12819,8 @@ EICE_API bool eice_cred_done(const eice_cred *c)
 EICE_API void eice_cred_wipe(eice_cred *c)
 {
     eice_blob_free(&c->priv.store);
+    eice_blob_free(&c->priv.text);
+    eice_blob_free(&c->priv.got);
     eice_wipe(c, sizeof *c);
     eice_settings_init(&c->settings);
     c->priv.state = EICEI_CRED_DONE;
@@ -12859,6 +12903,7 @@ EICEI_PRIVATE void eicei_cred_set_path(eice_cred *c, int file, int variable,
 }
 
 EICEI_PRIVATE void eicei_cred_resolve(eice_cred *c);
+EICEI_PRIVATE void eicei_cred_late(eice_cred *c, const eice_answer *a);
 
 /* On to the next state when all that was asked for has come. */
 EICEI_PRIVATE void eicei_cred_advance(eice_cred *c)
@@ -12877,7 +12922,6 @@ EICEI_PRIVATE void eicei_cred_advance(eice_cred *c)
     }
     if (c->error.code == EICE_OK && c->priv.answered == all) {
         eicei_cred_resolve(c);
-        c->priv.state = EICEI_CRED_DONE;
     }
     if (c->error.code != EICE_OK) {
         c->priv.state = EICEI_CRED_DONE;
@@ -12912,7 +12956,11 @@ EICEI_PRIVATE void eicei_cred_take(eice_cred *c, uint32_t id,
 
 EICE_API void eice_cred_answer(eice_cred *c, uint32_t id, const eice_answer *a)
 {
-    if (c->priv.state == EICEI_CRED_DONE || id >= c->priv.asked
+    if (c->priv.state == EICEI_CRED_LATE && id == c->priv.need.id
+        && id < c->priv.asked) {
+        eicei_cred_late(c, a);
+    }
+    if (c->priv.state >= EICEI_CRED_LATE || id >= c->priv.asked
         || (c->priv.answered >> id & 1) != 0) {
         return;
     }
@@ -13308,24 +13356,17 @@ EICEI_PRIVATE bool eicei_cred_proxies(eicei_cred_run *r)
     return true;
 }
 
-EICEI_PRIVATE bool eicei_cred_need_region(eicei_cred_run *r)
-{
-    if (r->c->settings.region[0] != 0 || r->c->priv.o.region_optional) {
-        return true;
-    }
-    eice_fail(&r->c->error, EICE_E_NO_REGION, EICE_STAGE_CONFIG,
-              "no region in AWS_REGION, AWS_DEFAULT_REGION and profile %S",
-              &r->profile);
-    return false;
-}
-
 /* ---- providers --------------------------------------------------------- */
 
-typedef enum eicei_cred_verdict {
+enum {
     EICEI_CRED_NOTHING, /* nothing here: the next provider is tried */
     EICEI_CRED_FOUND,
-    EICEI_CRED_BROKEN   /* c->error is set */
-} eicei_cred_verdict;
+    EICEI_CRED_BROKEN,  /* c->error is set */
+    EICEI_CRED_WAIT     /* c->priv.need is open; priv.next takes its answer */
+};
+
+typedef int eicei_cred_verdict;
+typedef eicei_cred_verdict eicei_cred_next(eice_cred *c, const eice_answer *a);
 
 struct eicei_cred_provider;
 
@@ -13490,6 +13531,514 @@ EICEI_PRIVATE eicei_cred_verdict eicei_cred_load_unsupported(
     return EICEI_CRED_BROKEN;
 }
 
+/* ---- providers that have to ask ---------------------------------------- */
+
+/* What they are told may be of anybody's making: container, instance and
+ * token services are HTTP without TLS. Their answers are bounded, parsed, and
+ * checked as other keys are. One need is open at a time, and what answers it
+ * is a step: it asks for the next thing, or says how the provider ends. */
+
+#define EICEI_CRED_BODY_MAX 65536u
+#define EICEI_CRED_ECS "http://169.254.170.2"
+#define EICEI_CRED_IMDS4 "http://169.254.169.254/"
+#define EICEI_CRED_IMDS6 "http://[fd00:ec2::254]/"
+
+EICEI_PRIVATE eicei_cred_verdict eicei_cred_broken(eice_cred *c,
+                                                   const char *format, ...)
+{
+    char text[sizeof c->error.text];
+    va_list args;
+    eice_buf b;
+
+    eice_buf_init(&b, text, sizeof text);
+    va_start(args, format);
+    eice_putv(&b, format, args);
+    va_end(args);
+    eice_fail(&c->error, EICE_E_CREDENTIALS, EICE_STAGE_CREDENTIALS, "%s",
+              eice_buf_c(&b));
+    return EICEI_CRED_BROKEN;
+}
+
+EICEI_PRIVATE eicei_cred_verdict eicei_cred_ask(eice_cred *c,
+                                                eice_need_kind kind,
+                                                eice_str name,
+                                                eicei_cred_next *next)
+{
+    eice_need *const n = &c->priv.need;
+
+    memset(n, 0, sizeof *n);
+    n->kind = kind;
+    n->name = name;
+    n->max = EICEI_CRED_BODY_MAX;
+    n->id = c->priv.asked;
+    n->slot = -1;
+    c->priv.next = next;
+    return EICEI_CRED_WAIT;
+}
+
+/* One exchange of HTTP: `method` on the path of the provider's URL with
+ * `more` behind it, a header when it has a value, a body. */
+EICEI_PRIVATE eicei_cred_verdict eicei_cred_fetch(eice_cred *c,
+                                                  const char *method,
+                                                  const char *more,
+                                                  const eice_pair *header,
+                                                  eicei_cred_next *next)
+{
+    const eice_url *const url = &c->priv.url;
+    const size_t bound = 768 + url->host.len + url->path.len + strlen(more)
+                         + header->value.len;
+    uint8_t *room;
+    eice_buf b;
+
+    eice_blob_free(&c->priv.text);
+    c->priv.text.alloc = c->priv.o.alloc;
+    room = eice_blob_room(&c->priv.text, bound, EICEI_CRED_STORE_MAX);
+    if (room == NULL) {
+        eice_fail(&c->error, EICE_E_MEMORY, EICE_STAGE_CREDENTIALS,
+                  "no memory for a request");
+        return EICEI_CRED_BROKEN;
+    }
+    eice_buf_init(&b, room, bound);
+    eice_putf(&b, "%s %S%s%s HTTP/1.1\r\nHost: ", method, &url->path,
+              more[0] == 0 || url->path.ptr[url->path.len - 1] == '/' ? ""
+                                                                      : "/",
+              more);
+    eice_put_authority(&b, url->host, url->port, url->tls);
+    eice_put_c(&b, "\r\nAccept: */*\r\nUser-Agent: eice/" EICE_VERSION "\r\n");
+    if (header->value.len > 0) {
+        eice_put_header(&b, header->name.ptr, header->value);
+    }
+    eice_put_c(&b, method[0] == 'G' ? "\r\n" : "Content-Length: 0\r\n\r\n");
+    if (b.overflow) {
+        return eicei_cred_broken(c, "a header for %S is malformed",
+                                 &url->host);
+    }
+    c->priv.text.len = b.len;
+    (void)eicei_cred_ask(c, EICE_NEED_FETCH, url->host, next);
+    c->priv.need.text = eice_str_make(room, b.len);
+    c->priv.need.port = url->port;
+    c->priv.need.tls = url->tls;
+    c->priv.need.direct = true;
+    c->priv.need.timeout_ms = 2000;
+    c->priv.need.attempts = 3;
+    return EICEI_CRED_WAIT;
+}
+
+/* "HOST: what was wrong" for an answer that is none. */
+EICEI_PRIVATE eicei_cred_verdict eicei_cred_refused(eice_cred *c,
+                                                    const char *what,
+                                                    const eice_answer *a)
+{
+    eice_str line = eice_str_trim(a->data);
+
+    line = a->code == EICE_OK ? eice_str_trim(eice_str_cut(&line, '\n'))
+                              : line;
+    line.len = line.len > 120 ? 120 : line.len;
+    if (a->code != EICE_OK) {
+        return eicei_cred_broken(c, "%s: %S", what, &line);
+    }
+    c->error.http_status = (int)a->status;
+    return eicei_cred_broken(c, "%s: %S answered HTTP %u%s%S", what,
+                             &c->priv.url.host, a->status,
+                             line.len > 0 ? ": " : "", &line);
+}
+
+/* Appends one member's text to `got`; an absent one is empty. False when the
+ * document is malformed, or memory is short. */
+EICEI_PRIVATE bool eicei_cred_member(eice_cred *c, eice_str doc,
+                                     const char *name, size_t *at)
+{
+    eice_str raw = { NULL, 0 };
+    const eice_json_type type = eice_json_find(doc, name, &raw);
+    uint8_t *room;
+    eice_buf b;
+
+    *at = c->priv.got.len;
+    if (type == EICE_JSON_ERROR) {
+        return false;
+    }
+    raw.len = type == EICE_JSON_STRING || type == EICE_JSON_NUMBER ? raw.len
+                                                                   : 0;
+    room = eice_blob_room(&c->priv.got, raw.len + 1, EICEI_CRED_STORE_MAX);
+    eice_buf_init(&b, room, room == NULL ? 0 : raw.len + 1);
+    if (room == NULL || !eice_json_unescape(raw, &b)) {
+        return false;
+    }
+    eice_put_byte(&b, 0);
+    c->priv.got.len += b.len;
+    return true;
+}
+
+/* Keys of a JSON document whose members are `names`: id, secret, token,
+ * expiry. The answer's memory is not kept. */
+EICEI_PRIVATE eicei_cred_verdict eicei_cred_json(eice_cred *c, eice_str doc,
+                                                 const char *const names[4],
+                                                 const char *from)
+{
+    const char *text[4];
+    size_t at[4];
+    eice_keys k;
+    size_t i;
+
+    eice_blob_free(&c->priv.got);
+    c->priv.got.alloc = c->priv.o.alloc;
+    for (i = 0; i < 4; i++) {
+        if (!eicei_cred_member(c, doc, names[i], &at[i])) {
+            return eicei_cred_broken(c, "%s: the answer is not JSON", from);
+        }
+    }
+    for (i = 0; i < 4; i++) {
+        text[i] = (const char *)c->priv.got.ptr + at[i];
+    }
+    if (text[0][0] == 0) {
+        return eicei_cred_broken(c, "%s: the answer has no %s", from,
+                                 names[0]);
+    }
+    k.access_key_id = eice_str_c(text[0]);
+    k.secret_access_key = eice_str_c(text[1]);
+    k.session_token = eice_str_c(text[2]);
+    c->expires_unix_s = 0;
+    (void)eice_time_iso_parse(eice_str_c(text[3]), &c->expires_unix_s);
+    return eicei_cred_accept(c, &k, from);
+}
+
+static const char *const eicei_cred_service_names[4] = {
+    "AccessKeyId", "SecretAccessKey", "Token", "Expiration"
+};
+
+/* ---- container --------------------------------------------------------- */
+
+#define EICEI_CRED_CONTAINER "container credentials"
+
+EICEI_PRIVATE eicei_cred_verdict eicei_cred_container_keys(
+    eice_cred *c, const eice_answer *a)
+{
+    char from[128];
+    eice_buf b;
+
+    if (a->code != EICE_OK || a->status != 200) {
+        return eicei_cred_refused(c, EICEI_CRED_CONTAINER, a);
+    }
+    eice_buf_init(&b, from, sizeof from);
+    eice_putf(&b, "container (%S)", &c->priv.url.host);
+    return eicei_cred_json(c, a->data, eicei_cred_service_names,
+                           eice_buf_c(&b));
+}
+
+EICEI_PRIVATE eicei_cred_verdict eicei_cred_container_get(eice_cred *c,
+                                                          eice_str token)
+{
+    eice_pair header;
+
+    token = eice_str_trim(token);
+    if (eice_str_find(token, '\n') < token.len
+        || eice_str_find(token, '\r') < token.len) {
+        return eicei_cred_broken(c, EICEI_CRED_CONTAINER ": the "
+                                 "authorization token holds a line end");
+    }
+    header.name = eice_str_c("Authorization");
+    header.value = token;
+    return eicei_cred_fetch(c, "GET", "", &header,
+                            eicei_cred_container_keys);
+}
+
+EICEI_PRIVATE eicei_cred_verdict eicei_cred_container_token(
+    eice_cred *c, const eice_answer *a)
+{
+    if (a->code != EICE_OK || a->absent) {
+        return eicei_cred_broken(c, EICEI_CRED_CONTAINER ": cannot read %S "
+                                 "(AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE): "
+                                 "%s", &c->priv.need.name,
+                                 a->absent ? "no such file"
+                                           : eice_err_text(a->code));
+    }
+    return eicei_cred_container_get(c, a->data);
+}
+
+/* Keys are not sent for over a network without TLS: only to this machine and
+ * to the link-local addresses of ECS and EKS. */
+EICEI_PRIVATE bool eicei_cred_container_host(const eice_url *url)
+{
+    static const char *const services[] = {
+        "169.254.170.2", "169.254.170.23", "fd00:ec2::23", "::1"
+    };
+    eice_ip service;
+    eice_ip ip;
+    size_t i;
+
+    if (url->tls || eice_str_is_nocase(url->host, "localhost")) {
+        return true;
+    }
+    if (!eice_ip_parse(url->host, &ip)) {
+        return false;
+    }
+    for (i = 0; i < EICEI_LEN(services); i++) {
+        if (eice_ip_parse(eice_str_c(services[i]), &service)
+            && eice_ip_eq(&ip, &service)) {
+            return true;
+        }
+    }
+    return ip.family == 4 && ip.bytes[0] == 127;
+}
+
+EICEI_PRIVATE eicei_cred_verdict eicei_cred_load_container(
+    eicei_cred_run *r, const eicei_cred_provider *p)
+{
+    eice_cred *const c = r->c;
+    const eice_str path = eicei_cred_env(c, EICEI_ENV_CONTAINER_PATH);
+    const eice_str full = eicei_cred_env(c, EICEI_ENV_CONTAINER_URL);
+    const eice_str file = eicei_cred_env(c, EICEI_ENV_CONTAINER_FILE);
+    eice_url *const url = &c->priv.url;
+
+    (void)p;
+    if (path.len == 0 && full.len == 0) {
+        return EICEI_CRED_NOTHING;
+    }
+    if (path.len > 0) {
+        if (path.ptr[0] != '/' || !eicei_cred_visible(path)) {
+            return eicei_cred_broken(
+                c, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI is not a path: %S",
+                &path);
+        }
+        (void)eice_url_parse(eice_str_c(EICEI_CRED_ECS), url);
+        url->path = path;
+    } else if (!eice_url_parse(full, url) || url->user.len > 0
+               || !eice_str_starts(eice_str_make(url->scheme.ptr, 1), "h")) {
+        return eicei_cred_broken(
+            c, "AWS_CONTAINER_CREDENTIALS_FULL_URI is not a URL of http or "
+            "https: %S", &full);
+    } else if (!eicei_cred_container_host(url)) {
+        return eicei_cred_broken(
+            c, "AWS_CONTAINER_CREDENTIALS_FULL_URI: host %S is neither https "
+            "nor loopback nor a service of ECS or EKS", &url->host);
+    }
+    return file.len > 0
+               ? eicei_cred_ask(c, EICE_NEED_FILE, file,
+                                eicei_cred_container_token)
+               : eicei_cred_container_get(
+                     c, eicei_cred_env(c, EICEI_ENV_CONTAINER_TOKEN));
+}
+
+/* ---- instance metadata ------------------------------------------------- */
+
+#define EICEI_CRED_INSTANCE "instance metadata"
+#define EICEI_CRED_ROLES "latest/meta-data/iam/security-credentials/"
+
+/* What the service does not give is not an error of its own, but it is what
+ * the error at the end says. */
+EICEI_PRIVATE eicei_cred_verdict eicei_cred_no_instance(eice_cred *c,
+                                                        const eice_answer *a)
+{
+    eice_str line = eice_str_trim(a->data);
+    eice_buf b;
+
+    eice_buf_init(&b, c->priv.why, sizeof c->priv.why);
+    line.len = line.len > 100 ? 100 : line.len;
+    if (a->code != EICE_OK) {
+        eice_putf(&b, ", " EICEI_CRED_INSTANCE ": %S", &line);
+    } else if (a->status == 404) {
+        eice_put_c(&b, ", the instance has no role");
+    } else {
+        eice_putf(&b, ", " EICEI_CRED_INSTANCE " answered HTTP %u",
+                  a->status);
+    }
+    (void)eice_buf_c(&b);
+    return EICEI_CRED_NOTHING;
+}
+
+EICEI_PRIVATE eicei_cred_verdict eicei_cred_imds(eice_cred *c,
+                                                 const char *method,
+                                                 const char *path,
+                                                 const char *header,
+                                                 const char *value,
+                                                 eicei_cred_next *next)
+{
+    eicei_cred_verdict verdict;
+    eice_pair h;
+
+    h.name = eice_str_c(header);
+    h.value = eice_str_c(value);
+    verdict = eicei_cred_fetch(c, method, path, &h, next);
+    c->priv.need.timeout_ms = c->priv.imds_ms;
+    c->priv.need.attempts = c->priv.imds_attempts;
+    return verdict;
+}
+
+EICEI_PRIVATE eicei_cred_verdict eicei_cred_imds_keys(eice_cred *c,
+                                                      const eice_answer *a)
+{
+    char from[128];
+    eice_str code;
+    eice_buf b;
+
+    if (a->code != EICE_OK || a->status != 200) {
+        return eicei_cred_no_instance(c, a);
+    }
+    if (eice_json_find(a->data, "AccessKeyId", &code) == EICE_JSON_END
+        && eice_json_find(a->data, "Code", &code) == EICE_JSON_STRING) {
+        eice_buf_init(&b, c->priv.why, sizeof c->priv.why);
+        eice_putf(&b, ", the instance's role gives no keys: %S", &code);
+        (void)eice_buf_c(&b);
+        return EICEI_CRED_NOTHING;
+    }
+    eice_buf_init(&b, from, sizeof from);
+    eice_putf(&b, "instance role %s", c->priv.role);
+    return eicei_cred_json(c, a->data, eicei_cred_service_names,
+                           eice_buf_c(&b));
+}
+
+EICEI_PRIVATE eicei_cred_verdict eicei_cred_imds_role(eice_cred *c,
+                                                      const eice_answer *a)
+{
+    char path[sizeof EICEI_CRED_ROLES + sizeof c->priv.role];
+    eice_str rest = a->data;
+    const eice_str role = eice_str_trim(eice_str_cut(&rest, '\n'));
+    eice_buf b;
+
+    if (a->code != EICE_OK || a->status != 200) {
+        return eicei_cred_no_instance(c, a);
+    }
+    if (role.len == 0 || role.len >= sizeof c->priv.role
+        || !eicei_cred_visible(role)) {
+        return eicei_cred_broken(c, EICEI_CRED_INSTANCE ": what it names is "
+                                 "not a role");
+    }
+    memcpy(c->priv.role, role.ptr, role.len);
+    c->priv.role[role.len] = 0;
+    eice_buf_init(&b, path, sizeof path);
+    eice_putf(&b, EICEI_CRED_ROLES "%s", c->priv.role);
+    return eicei_cred_imds(c, "GET", eice_buf_c(&b),
+                           "X-aws-ec2-metadata-token", c->priv.token,
+                           eicei_cred_imds_keys);
+}
+
+EICEI_PRIVATE eicei_cred_verdict eicei_cred_imds_region(eice_cred *c,
+                                                        const eice_answer *a)
+{
+    const eice_str region = eice_str_trim(a->data);
+
+    if (a->code == EICE_OK && a->status == 200
+        && eicei_cred_region_ok(region)) {
+        eice_copy_text(c->priv.region, sizeof c->priv.region, region);
+        return EICEI_CRED_FOUND;
+    }
+    (void)eicei_cred_no_instance(c, a);
+    return EICEI_CRED_NOTHING;
+}
+
+EICEI_PRIVATE eicei_cred_verdict eicei_cred_imds_token(eice_cred *c,
+                                                       const eice_answer *a)
+{
+    const eice_str token = eice_str_trim(a->data);
+
+    if (a->code != EICE_OK || a->status != 200) {
+        return eicei_cred_no_instance(c, a);
+    }
+    if (token.len == 0 || token.len >= sizeof c->priv.token
+        || !eicei_cred_visible(token)) {
+        return eicei_cred_broken(c, EICEI_CRED_INSTANCE ": its token is not "
+                                 "one");
+    }
+    memcpy(c->priv.token, token.ptr, token.len);
+    c->priv.token[token.len] = 0;
+    return c->priv.keys_found
+               ? eicei_cred_imds(c, "GET", "latest/meta-data/placement/region",
+                                 "X-aws-ec2-metadata-token", c->priv.token,
+                                 eicei_cred_imds_region)
+               : eicei_cred_imds(c, "GET", EICEI_CRED_ROLES,
+                                 "X-aws-ec2-metadata-token", c->priv.token,
+                                 eicei_cred_imds_role);
+}
+
+EICEI_PRIVATE bool eicei_cred_imds_off(const eice_cred *c)
+{
+    return eice_str_is_nocase(eicei_cred_env(c, EICEI_ENV_IMDS_DISABLED),
+                              "true");
+}
+
+/* Only with a session token (IMDSv2): a client that could be talked into
+ * answering without one is what that token is there against. */
+EICEI_PRIVATE eicei_cred_verdict eicei_cred_imds_begin(eice_cred *c)
+{
+    (void)eice_url_parse(eice_str_c(c->priv.imds), &c->priv.url);
+    return eicei_cred_imds(c, "PUT", "latest/api/token",
+                           "X-aws-ec2-metadata-token-ttl-seconds", "21600",
+                           eicei_cred_imds_token);
+}
+
+/* Reads a number from 1 to 60 of a variable or key. */
+EICEI_PRIVATE bool eicei_cred_small(eicei_cred_run *r, int env, int key,
+                                    unsigned *out)
+{
+    const eice_str s = eice_str_c(
+        eicei_cred_pick(r, env, EICEI_CRED_NO, key));
+    uint64_t n;
+
+    if (s.len == 0) {
+        return true;
+    }
+    if (!eice_str_u64(s, 60, &n) || n == 0) {
+        eice_fail(&r->c->error, EICE_E_CONFIG, EICE_STAGE_CONFIG,
+                  "%s or %s is \"%S\", not a number from 1 to 60",
+                  eicei_cred_env_names[env], eicei_cred_key_names[key], &s);
+        return false;
+    }
+    *out = (unsigned)n;
+    return true;
+}
+
+/* Where the service is; read while there are settings. */
+EICEI_PRIVATE bool eicei_cred_imds_place(eicei_cred_run *r)
+{
+    eice_cred *const c = r->c;
+    const eice_str mode = eice_str_c(eicei_cred_pick(
+        r, EICEI_ENV_IMDS_MODE, EICEI_CRED_NO, EICEI_KEY_IMDS_MODE));
+    const eice_str given = eice_str_c(eicei_cred_pick(
+        r, EICEI_ENV_IMDS_URL, EICEI_CRED_NO, EICEI_KEY_IMDS_URL));
+    const bool six = eice_str_is_nocase(mode, "ipv6");
+    unsigned seconds = 1;
+    eice_url url;
+
+    c->priv.imds_attempts = 1;
+    if (mode.len > 0 && !six && !eice_str_is_nocase(mode, "ipv4")) {
+        eice_fail(&c->error, EICE_E_CONFIG, EICE_STAGE_CONFIG,
+                  "the mode of the instance metadata is \"%S\", neither "
+                  "IPv4 nor IPv6", &mode);
+        return false;
+    }
+    if (given.len > 0
+        && (!eice_url_parse(given, &url) || url.user.len > 0
+            || eice_str_find(url.path, '?') < url.path.len
+            || !eice_str_starts(eice_str_make(url.scheme.ptr, 1), "h"))) {
+        eice_fail(&c->error, EICE_E_CONFIG, EICE_STAGE_CONFIG,
+                  "the endpoint of the instance metadata is not a URL of "
+                  "http: %S", &given);
+        return false;
+    }
+    c->priv.imds = given.len > 0 ? given.ptr
+                   : six         ? EICEI_CRED_IMDS6
+                                 : EICEI_CRED_IMDS4;
+    if (!eicei_cred_small(r, EICEI_ENV_IMDS_SECONDS, EICEI_KEY_IMDS_SECONDS,
+                          &seconds)
+        || !eicei_cred_small(r, EICEI_ENV_IMDS_ATTEMPTS,
+                             EICEI_KEY_IMDS_ATTEMPTS,
+                             &c->priv.imds_attempts)) {
+        return false;
+    }
+    c->priv.imds_ms = seconds * 1000;
+    return true;
+}
+
+EICEI_PRIVATE eicei_cred_verdict eicei_cred_load_instance(
+    eicei_cred_run *r, const eicei_cred_provider *p)
+{
+    (void)p;
+    if (eicei_cred_imds_off(r->c)) {
+        return EICEI_CRED_NOTHING;
+    }
+    return eicei_cred_imds_begin(r->c);
+}
+
 /* In the order of the SDKs. A container's variables are not switched off by
  * a profile there, but nothing is found in a profile that leads here. */
 static const eicei_cred_provider eicei_cred_providers[] = {
@@ -13510,15 +14059,13 @@ static const eicei_cred_provider eicei_cred_providers[] = {
     { eicei_cred_load_unsupported, EICEI_CRED_NO, EICEI_KEY_PROCESS,
       EICEI_CRED_NO },
     { eicei_cred_load_config, EICEI_CRED_NO, EICEI_CRED_NO, EICEI_CRED_NO },
-    { eicei_cred_load_unsupported, EICEI_ENV_CONTAINER_PATH, EICEI_CRED_NO,
+    { eicei_cred_load_container, EICEI_CRED_NO, EICEI_CRED_NO,
       EICEI_CRED_NO },
-    { eicei_cred_load_unsupported, EICEI_ENV_CONTAINER_URL, EICEI_CRED_NO,
-      EICEI_CRED_NO }
+    { eicei_cred_load_instance, EICEI_CRED_NO, EICEI_CRED_NO, EICEI_CRED_NO }
 };
 
-EICEI_PRIVATE bool eicei_cred_none(eicei_cred_run *r)
+EICEI_PRIVATE void eicei_cred_none(eice_cred *c)
 {
-    eice_cred *const c = r->c;
     const char *env = "no AWS_ACCESS_KEY_ID in the environment";
 
     if (eicei_cred_env(c, EICEI_ENV_KEY_ID).len > 0) {
@@ -13527,25 +14074,72 @@ EICEI_PRIVATE bool eicei_cred_none(eicei_cred_run *r)
         env = "AWS_SECRET_ACCESS_KEY without AWS_ACCESS_KEY_ID";
     }
     eice_fail(&c->error, EICE_E_NO_CREDENTIALS, EICE_STAGE_CREDENTIALS,
-              "no credentials: %s, no keys of profile %S in %s or %s", env,
-              &r->profile, c->priv.path[EICEI_CRED_FILE],
-              c->priv.path[EICEI_CONFIG_FILE]);
+              "no credentials: %s, no keys of profile %s in %s or %s%s", env,
+              c->settings.profile, c->priv.path[EICEI_CRED_FILE],
+              c->priv.path[EICEI_CONFIG_FILE], c->priv.why);
+}
+
+EICEI_PRIVATE void eicei_cred_no_region(eice_cred *c)
+{
+    eice_fail(&c->error, EICE_E_NO_REGION, EICE_STAGE_CONFIG,
+              "no region in AWS_REGION, AWS_DEFAULT_REGION and profile %s%s",
+              c->settings.profile, c->priv.why);
+}
+
+EICEI_PRIVATE bool eicei_cred_need_region(const eice_cred *c)
+{
+    return c->settings.region[0] == 0 && !c->priv.o.region_optional;
+}
+
+/* A region that nobody named may still be that of the instance. */
+EICEI_PRIVATE bool eicei_cred_may_region(eicei_cred_run *r)
+{
+    if (!eicei_cred_need_region(r->c) || !eicei_cred_imds_off(r->c)) {
+        return true;
+    }
+    eicei_cred_no_region(r->c);
     return false;
 }
 
-EICEI_PRIVATE bool eicei_cred_keys(eicei_cred_run *r)
+/* A provider, or the search for a region, came to its end, or goes on. */
+EICEI_PRIVATE void eicei_cred_end(eice_cred *c, eicei_cred_verdict verdict)
 {
+    if (verdict == EICEI_CRED_FOUND && !c->priv.keys_found
+        && eicei_cred_need_region(c)) {
+        c->priv.keys_found = true;
+        verdict = eicei_cred_imds_begin(c);
+    }
+    if (verdict == EICEI_CRED_NOTHING && c->priv.keys_found) {
+        eicei_cred_no_region(c);
+    } else if (verdict == EICEI_CRED_NOTHING) {
+        eicei_cred_none(c);
+    }
+    c->priv.state = verdict == EICEI_CRED_WAIT ? EICEI_CRED_LATE
+                                               : EICEI_CRED_DONE;
+}
+
+EICEI_PRIVATE void eicei_cred_late(eice_cred *c, const eice_answer *a)
+{
+    if (a->code == EICE_OK && a->data.len > c->priv.need.max) {
+        eice_fail(&c->error, EICE_E_LIMIT, EICE_STAGE_CREDENTIALS,
+                  "%S: more than %u bytes", &c->priv.need.name,
+                  (unsigned)c->priv.need.max);
+        c->priv.state = EICEI_CRED_DONE;
+        return;
+    }
+    eicei_cred_end(c, c->priv.next(c, a));
+}
+
+EICEI_PRIVATE eicei_cred_verdict eicei_cred_keys(eicei_cred_run *r)
+{
+    eicei_cred_verdict verdict = EICEI_CRED_NOTHING;
     size_t i;
 
-    for (i = 0; i < EICEI_LEN(eicei_cred_providers); i++) {
-        const eicei_cred_provider *const p = &eicei_cred_providers[i];
-        const eicei_cred_verdict verdict = p->load(r, p);
-
-        if (verdict != EICEI_CRED_NOTHING) {
-            return verdict == EICEI_CRED_FOUND;
-        }
+    for (i = 0; i < EICEI_LEN(eicei_cred_providers)
+                && verdict == EICEI_CRED_NOTHING; i++) {
+        verdict = eicei_cred_providers[i].load(r, &eicei_cred_providers[i]);
     }
-    return eicei_cred_none(r);
+    return verdict;
 }
 
 /* Files are read to their end before a value is made a C string. */
@@ -13554,7 +14148,7 @@ EICEI_PRIVATE void eicei_cred_resolve(eice_cred *c)
     static bool (*const steps[])(eicei_cred_run *) = {
         eicei_cred_profile, eicei_cred_files, eicei_cred_flags,
         eicei_cred_urls, eicei_cred_roots, eicei_cred_attempts,
-        eicei_cred_proxies, eicei_cred_need_region, eicei_cred_keys
+        eicei_cred_proxies, eicei_cred_imds_place, eicei_cred_may_region
     };
     eicei_cred_run run;
     size_t i;
@@ -13563,9 +14157,11 @@ EICEI_PRIVATE void eicei_cred_resolve(eice_cred *c)
     run.c = c;
     for (i = 0; i < EICEI_LEN(steps); i++) {
         if (!steps[i](&run)) {
-            break;
+            c->priv.state = EICEI_CRED_DONE;
+            return;
         }
     }
+    eicei_cred_end(c, eicei_cred_keys(&run));
 }
 
 /* ---- proxies ----------------------------------------------------------- */
@@ -17193,6 +17789,18 @@ typedef struct eicei_call {
     eice_error error;
 } eicei_call;
 
+/* What the credential machine wants from a service of HTTP. */
+typedef struct eicei_fetch {
+    eicei_call_state state;
+    eice_need need;
+    int link;
+    unsigned tries;
+    size_t sent;
+    uint64_t began;
+    uint64_t deadline; /* or the time to try again */
+    eice_aws_reply *reply;
+} eicei_fetch;
+
 enum { EICEI_LINKS = 6 };
 
 typedef enum eicei_conn_state {
@@ -17230,6 +17838,7 @@ struct eice_conn {
     size_t trail_count;
 
     eice_cred cred;
+    eicei_fetch fetch;
     bool cred_done;
     eice_drbg random;
     bool random_ready;
@@ -17455,6 +18064,16 @@ EICEI_PRIVATE void eicei_call_free(eice_conn *c, eicei_call *k)
     }
 }
 
+EICEI_PRIVATE void eicei_fetch_free(eice_conn *c)
+{
+    if (c->fetch.reply != NULL) {
+        eice_aws_reply_free(c->fetch.reply);
+        (void)eice_resize(&c->alloc, c->fetch.reply, 0);
+    }
+    memset(&c->fetch, 0, sizeof c->fetch);
+    c->fetch.link = -1;
+}
+
 EICEI_PRIVATE void eicei_tunnel_drop(eice_conn *c)
 {
     if (c->tunnel != NULL) {
@@ -17476,6 +18095,7 @@ EICEI_PRIVATE void eicei_conn_over(eice_conn *c)
         eicei_call_free(c, &c->calls[i]);
         c->calls[i].state = EICEI_CALL_IDLE;
     }
+    eicei_fetch_free(c);
     for (i = 0; i < EICEI_NEEDS; i++) {
         c->asks[i].used = false;
     }
@@ -17576,20 +18196,22 @@ EICEI_PRIVATE bool eicei_rule_apply(const char *rule, eicei_link *l)
     return true;
 }
 
-EICEI_PRIVATE void eicei_link_route(eice_conn *c, eicei_link *l)
+/* With `direct` what is configured for AWS does not apply: neither a proxy
+ * nor a rule. */
+EICEI_PRIVATE void eicei_link_route(eice_conn *c, eicei_link *l, bool direct)
 {
     size_t i;
 
     eicei_copy_c(l->target_host, sizeof l->target_host, l->host);
     l->target_port = l->port;
-    for (i = 0; i < c->o.connect_to_count; i++) {
+    for (i = 0; i < c->o.connect_to_count && !direct; i++) {
         if (eicei_rule_apply(c->o.connect_to[i], l)) {
             break;
         }
     }
-    l->proxied = eice_proxy_for(&c->cred.settings, l->tls,
-                                eice_str_c(l->host), l->port, &l->proxy,
-                                &l->error);
+    l->proxied = !direct && eice_proxy_for(&c->cred.settings, l->tls,
+                                           eice_str_c(l->host), l->port,
+                                           &l->proxy, &l->error);
     l->proxied_plain = l->proxied && !l->tls;
     if (l->proxied && l->proxy.tls) {
         eice_fail(&l->error, EICE_E_PROXY, EICE_STAGE_PROXY,
@@ -17624,7 +18246,8 @@ EICEI_PRIVATE void eicei_link_resolve(eice_conn *c, eicei_link *l)
 
 /* A new link on its way; NULL when all are in use. */
 EICEI_PRIVATE eicei_link *eicei_link_open(eice_conn *c, bool tls,
-                                          eice_str host, uint16_t port)
+                                          eice_str host, uint16_t port,
+                                          bool direct)
 {
     size_t i;
 
@@ -17642,7 +18265,7 @@ EICEI_PRIVATE eicei_link *eicei_link_open(eice_conn *c, bool tls,
         l->port = port;
         l->out.alloc = &c->alloc;
         eice_copy_text(l->host, sizeof l->host, host);
-        eicei_link_route(c, l);
+        eicei_link_route(c, l, direct);
         if (l->error.code != EICE_OK) {
             eicei_link_fail(c, l);
         } else {
@@ -18106,9 +18729,10 @@ EICEI_PRIVATE void eicei_trust_store(eice_conn *c, const eice_answer *a)
  * than a handshake. */
 EICEI_PRIVATE void eicei_trust_step(eice_conn *c)
 {
+    const bool early = c->fetch.state != EICEI_CALL_IDLE && c->fetch.need.tls;
     size_t i;
 
-    if (c->trust_state == EICEI_TRUST_NONE && c->cred_done) {
+    if (c->trust_state == EICEI_TRUST_NONE && (c->cred_done || early)) {
         c->moved = true;
         if (eicei_set(c->cred.settings.ca_bundle)) {
             c->trust_state = EICEI_TRUST_ASKED;
@@ -18220,15 +18844,15 @@ EICEI_PRIVATE void eicei_call_fail(eice_conn *c, eice_op op)
 }
 
 /* Gives the link back: for the next call, or closes it. */
-EICEI_PRIVATE void eicei_call_release(eice_conn *c, eicei_call *k, bool keep)
+EICEI_PRIVATE void eicei_link_release(eice_conn *c, int *link, bool keep)
 {
     eicei_link *l;
 
-    if (k->link < 0) {
+    if (*link < 0) {
         return;
     }
-    l = &c->links[k->link];
-    k->link = -1;
+    l = &c->links[*link];
+    *link = -1;
     if (keep && l->state == EICEI_LINK_READY && !eicei_link_ended(l)) {
         l->busy = false;
         l->used_before = true;
@@ -18251,7 +18875,7 @@ EICEI_PRIVATE void eicei_call_retry(eice_conn *c, eice_op op)
 {
     eicei_call *k = &c->calls[op];
 
-    eicei_call_release(c, k, false);
+    eicei_link_release(c, &k->link, false);
     if (++k->tries >= c->cred.settings.max_attempts) {
         eicei_call_fail(c, op);
         return;
@@ -18271,38 +18895,42 @@ EICEI_PRIVATE void eicei_call_again(eice_conn *c, eicei_call *k)
     c->moved = true;
 }
 
-/* A link to the call's service: an idle one, or a new one. */
+/* An idle link to a place, or a new one; -1 when all are in use. */
+EICEI_PRIVATE int eicei_link_get(eice_conn *c, bool tls, eice_str host,
+                                 uint16_t port, bool direct)
+{
+    eicei_link *l;
+    size_t i;
+
+    for (i = 0; i < EICEI_LINKS; i++) {
+        l = &c->links[i];
+        if (l->state == EICEI_LINK_READY && !l->busy && !l->tunnel
+            && l->tls == tls && l->port == port
+            && eice_str_is_nocase(host, l->host) && !eicei_link_ended(l)) {
+            l->busy = true;
+            return (int)i;
+        }
+    }
+    l = eicei_link_open(c, tls, host, port, direct);
+    return l != NULL ? (int)(l - c->links) : -1;
+}
+
+/* A link to the call's service. */
 EICEI_PRIVATE bool eicei_call_link(eice_conn *c, eice_op op, eice_place *place,
                                    eice_buf *text)
 {
     eicei_call *k = &c->calls[op];
-    eicei_link *l;
-    size_t i;
 
     if (eice_aws_place(&c->cred.settings, eice_op_service(op), text, place,
                        &k->error) != EICE_OK) {
         eicei_call_fail(c, op);
         return false;
     }
-    if (k->link >= 0) {
-        return true;
+    if (k->link < 0) {
+        k->link = eicei_link_get(c, place->tls, place->host, place->port,
+                                 false);
     }
-    for (i = 0; i < EICEI_LINKS; i++) {
-        l = &c->links[i];
-        if (l->state == EICEI_LINK_READY && !l->busy && !l->tunnel
-            && l->tls == place->tls && l->port == place->port
-            && eice_str_is_nocase(place->host, l->host)
-            && !eicei_link_ended(l)) {
-            l->busy = true;
-            k->link = (int)i;
-            return true;
-        }
-    }
-    l = eicei_link_open(c, place->tls, place->host, place->port);
-    if (l != NULL) {
-        k->link = (int)(l - c->links);
-    }
-    return l != NULL;
+    return k->link >= 0;
 }
 
 /* The link is ready: sign now, so that the time is fresh. */
@@ -18369,7 +18997,7 @@ EICEI_PRIVATE void eicei_call_link_step(eice_conn *c, eice_op op)
         if (k->error.code == EICE_E_NET_RESET) {
             eicei_call_retry(c, op);
         } else {
-            eicei_call_release(c, k, false);
+            eicei_link_release(c, &k->link, false);
             eicei_call_fail(c, op);
         }
     }
@@ -18418,7 +19046,7 @@ EICEI_PRIVATE void eicei_call_judge(eice_conn *c, eice_op op)
                        k->error.aws_code);
     eicei_call_explain(c, k);
     eicei_clock_learn(c, k->reply->server_unix_s);
-    eicei_call_release(c, k, k->reply->keep_alive);
+    eicei_link_release(c, &k->link, k->reply->keep_alive);
     switch (v) {
     case EICE_VERDICT_OK:
         eicei_call_result(c, op);
@@ -18457,7 +19085,7 @@ EICEI_PRIVATE void eicei_call_broken(eice_conn *c, eice_op op)
         memset(&k->error, 0, sizeof k->error);
     }
     if (stale) { /* a kept-alive connection that the peer had given up */
-        eicei_call_release(c, k, false);
+        eicei_link_release(c, &k->link, false);
         eicei_call_again(c, k);
         return;
     }
@@ -18493,7 +19121,7 @@ EICEI_PRIVATE void eicei_call_talk(eice_conn *c, eice_op op)
         eicei_link_read_ack(l, n - in.len);
         c->moved = true;
         if (complete && k->error.code != EICE_OK) {
-            eicei_call_release(c, k, false);
+            eicei_link_release(c, &k->link, false);
             eicei_call_fail(c, op);
             return;
         }
@@ -18530,8 +19158,163 @@ EICEI_PRIVATE void eicei_call_step(eice_conn *c, eice_op op)
         eice_fail(&k->error, EICE_E_HTTP_TIMEOUT, EICE_STAGE_API,
                   "%s: no answer to %s in %u s", c->links[k->link].host,
                   eice_op_name(op), (unsigned)((c->now.ms - k->began) / 1000));
-        eicei_call_release(c, k, false);
+        eicei_link_release(c, &k->link, false);
         eicei_call_fail(c, op);
+    }
+}
+
+/* ---- what the credentials come from ------------------------------------ */
+
+EICEI_PRIVATE void eicei_fetch_start(eice_conn *c, const eice_need *need)
+{
+    eicei_fetch_free(c);
+    c->fetch.need = *need;
+    c->fetch.began = c->now.ms;
+    c->fetch.state = EICEI_CALL_LINK;
+    c->fetch.deadline = UINT64_MAX;
+    c->moved = true;
+}
+
+/* One line of the trail for each exchange. */
+EICEI_PRIVATE void eicei_fetch_trail(eice_conn *c, eice_err code)
+{
+    const eicei_fetch *f = &c->fetch;
+    eice_str rest = f->need.text;
+    const eice_str method = eice_str_cut(&rest, ' ');
+    const eice_str path = eice_str_cut(&rest, ' ');
+    eice_attempt *t = eicei_conn_trail(c, EICE_STAGE_CREDENTIALS, code,
+                                       f->began, NULL);
+
+    if (code == EICE_OK) {
+        eicei_attempt_says(t, "%S %S%S: HTTP %u", &method, &f->need.name,
+                           &path, f->reply->status);
+    } else {
+        eicei_attempt_says(t, "%S %S%S", &method, &f->need.name, &path);
+    }
+}
+
+/* Tells the credential machine, or tries once more after a while. */
+EICEI_PRIVATE void eicei_fetch_end(eice_conn *c, const eice_error *e)
+{
+    eicei_fetch *f = &c->fetch;
+    const unsigned status = e->code == EICE_OK ? f->reply->status : 0;
+    eice_answer a;
+
+    eicei_fetch_trail(c, e->code);
+    eicei_link_release(c, &f->link, status != 0 && f->reply->keep_alive);
+    c->moved = true;
+    if ((status == 0 || status == 429 || status >= 500)
+        && ++f->tries < f->need.attempts) {
+        f->deadline = c->now.ms + eicei_backoff(c, f->tries);
+        f->state = EICEI_CALL_WAIT;
+        return;
+    }
+    memset(&a, 0, sizeof a);
+    a.code = e->code;
+    a.status = status;
+    a.data = status != 0 ? eice_str_make(f->reply->body.ptr,
+                                         f->reply->body.len)
+                         : eice_str_c(e->text);
+    eice_cred_answer(&c->cred, f->need.id, &a);
+    eicei_fetch_free(c);
+}
+
+EICEI_PRIVATE void eicei_fetch_fail(eice_conn *c, eice_err code)
+{
+    eice_error e;
+
+    memset(&e, 0, sizeof e);
+    eice_fail(&e, code, EICE_STAGE_CREDENTIALS, "%S: %s", &c->fetch.need.name,
+              eice_err_text(code));
+    eicei_fetch_end(c, &e);
+}
+
+EICEI_PRIVATE void eicei_fetch_link(eice_conn *c)
+{
+    eicei_fetch *f = &c->fetch;
+
+    if (!c->random_ready || (f->need.tls && c->trust_now == NULL)) {
+        return;
+    }
+    if (f->deadline == UINT64_MAX) {
+        f->began = c->now.ms;
+        f->deadline = c->now.ms + f->need.timeout_ms;
+    }
+    if (f->link < 0) {
+        f->link = eicei_link_get(c, f->need.tls, f->need.name, f->need.port,
+                                 f->need.direct);
+    }
+    if (f->reply == NULL) {
+        f->reply = (eice_aws_reply *)eice_resize(&c->alloc, NULL,
+                                                 sizeof *f->reply);
+    } else {
+        eice_aws_reply_free(f->reply);
+    }
+    if (f->reply == NULL) {
+        eicei_fetch_fail(c, EICE_E_MEMORY);
+        return;
+    }
+    eice_aws_reply_init(f->reply, &c->alloc);
+    if (f->link >= 0 && c->links[f->link].state == EICEI_LINK_READY) {
+        f->sent = 0;
+        f->state = EICEI_CALL_TALK;
+    } else if (f->link >= 0
+               && c->links[f->link].state == EICEI_LINK_FAILED) {
+        const eice_error e = c->links[f->link].error;
+
+        eicei_fetch_end(c, &e);
+    }
+}
+
+EICEI_PRIVATE void eicei_fetch_talk(eice_conn *c)
+{
+    eicei_fetch *f = &c->fetch;
+    eicei_link *l = &c->links[f->link];
+    bool complete = false;
+    eice_error e;
+    uint8_t *p;
+    size_t n;
+
+    memset(&e, 0, sizeof e);
+    while (f->sent < f->need.text.len
+           && (n = eicei_link_write(
+                   l, eice_str_make(f->need.text.ptr + f->sent,
+                                    f->need.text.len - f->sent))) > 0) {
+        f->sent += n;
+        c->moved = true;
+    }
+    while (!complete && (n = eicei_link_read(l, &p)) > 0) {
+        eice_str in = eice_str_make(p, n);
+
+        complete = eice_aws_reply_feed(f->reply, &in, &e);
+        eicei_link_read_ack(l, n - in.len);
+        c->moved = true;
+    }
+    if (!complete && eicei_link_ended(l)
+        && !eice_aws_reply_eof(f->reply, &e)) {
+        eicei_fetch_fail(c, EICE_E_NET_RESET);
+    } else if (complete || eicei_link_ended(l)) {
+        eicei_fetch_end(c, &e);
+    }
+}
+
+EICEI_PRIVATE void eicei_fetch_step(eice_conn *c)
+{
+    eicei_fetch *f = &c->fetch;
+
+    if (f->state == EICEI_CALL_WAIT && c->now.ms >= f->deadline) {
+        f->state = EICEI_CALL_LINK;
+        f->deadline = UINT64_MAX;
+    }
+    if (f->state == EICEI_CALL_LINK) {
+        eicei_fetch_link(c);
+    }
+    if (f->state == EICEI_CALL_TALK) {
+        eicei_fetch_talk(c);
+    }
+    if ((f->state == EICEI_CALL_LINK || f->state == EICEI_CALL_TALK)
+        && c->now.ms >= f->deadline) {
+        eicei_fetch_fail(c, EICE_E_HTTP_TIMEOUT);
     }
 }
 
@@ -19005,7 +19788,8 @@ EICEI_PRIVATE void eicei_tunnel_begin(eice_conn *c, eicei_link *l)
 
 EICEI_PRIVATE void eicei_tunnel_dial(eice_conn *c)
 {
-    eicei_link *l = eicei_link_open(c, true, eice_str_c(c->tunnel_host), 443);
+    eicei_link *l = eicei_link_open(c, true, eice_str_c(c->tunnel_host), 443,
+                                    false);
 
     if (l != NULL) {
         l->tunnel = true;
@@ -19656,6 +20440,7 @@ void eice_conn_step(eice_conn *c, eice_now now)
         }
         c->moved = false;
         eicei_cred_step(c);
+        eicei_fetch_step(c);
         eicei_trust_step(c);
         eicei_plan(c);
         for (i = 0; i < EICEI_LINKS; i++) {
@@ -19687,6 +20472,9 @@ uint64_t eice_conn_deadline(const eice_conn *c)
             t = eicei_min64(t, c->links[i].deadline);
             t = eicei_min64(t, c->links[i].stagger);
         }
+    }
+    if (c->fetch.state != EICEI_CALL_IDLE) {
+        t = eicei_min64(t, c->fetch.deadline);
     }
     for (i = 0; i < EICE_OP_COUNT && c->state == EICEI_CONN_RUN; i++) {
         if (c->calls[i].state == EICEI_CALL_WAIT) {
@@ -19729,11 +20517,15 @@ bool eice_conn_need(eice_conn *c, eice_need *need)
             return true;
         }
     }
-    if (!c->cred_done && eice_cred_need(&c->cred, need)) {
-        need->id |= EICEI_CRED_ID;
-        return true;
+    if (c->cred_done || !eice_cred_need(&c->cred, need)) {
+        return false;
     }
-    return false;
+    if (need->kind == EICE_NEED_FETCH) {
+        eicei_fetch_start(c, need);
+        return false;
+    }
+    need->id |= EICEI_CRED_ID;
+    return true;
 }
 
 EICEI_PRIVATE void eicei_random_answer(eice_conn *c, const eice_answer *a)
@@ -21366,6 +22158,7 @@ EICEI_PRIVATE void eicei_need_answer(eice_posix *x, eicei_peer *p,
                      ? EICE_OK
                      : EICE_E_HOST_KEY_UNKNOWN;
         break;
+    case EICE_NEED_FETCH: /* eice_conn's own */
     case EICE_NEED_NONE:
         return;
     }
@@ -21914,8 +22707,9 @@ eice_err eice_posix_relay(eice_posix *x, eice_conn *c, int in, int out,
 
 /* HISTORY
  *
- * 0.1.0  first version: credentials from the environment and shared files,
- *        tunnels, SSH with channels, host keys, the executor for POSIX.
+ * 0.1.0  first version: credentials from the environment, shared files,
+ *        container and instance services, tunnels, SSH with channels, host
+ *        keys, the executor for POSIX.
  *
  * LICENCE
  *

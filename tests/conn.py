@@ -36,6 +36,7 @@ STRIDE = {"conn_cancel_ssh": 13, "conn_free_ssh": 29, "conn_close_ssh": 37, "con
 def environment(sim):
     kept = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
     return {"EICE_SEED": str(random.randrange(1, 10 ** 6)), **kept, **sim.env(),
+            "AWS_EC2_METADATA_DISABLED": "true",
             "EICE_SIM_DIR": sim.dir}
 
 

@@ -247,6 +247,7 @@ class World:
         """Nothing is inherited. `without` names variables to leave out."""
         out = {"PATH": PATH, "HOME": self.home, "TMPDIR": os.path.join(self.home, "tmp"),
                "LANG": "C.UTF-8", "TERM": "xterm", "USER": "tester", "LOGNAME": "tester",
+               "AWS_EC2_METADATA_DISABLED": "true",
                "ASAN_OPTIONS": "exitcode=86:abort_on_error=0", "UBSAN_OPTIONS":
                "halt_on_error=1:exitcode=86:print_stacktrace=1", "TSAN_OPTIONS": "exitcode=86"}
         out.update(self.sim.env(credential))

@@ -57,6 +57,10 @@ static void box_answer(const box *b, eice_cred *c, const eice_need *n)
     memset(&a, 0, sizeof a);
     if (n->kind == EICE_NEED_ENV) {
         a.absent = !box_env(b, n->name, &a.data);
+    } else if (n->kind == EICE_NEED_FETCH) {
+        CHECK(n->direct && n->text.len > 0 && n->attempts > 0);
+        a.code = EICE_E_CONNECT_REFUSED;
+        a.data = eice_str_c("refused");
     } else {
         const char *text = eice_str_eq(n->name, home)
                                || eice_str_is(n->name, "/x/credentials")
@@ -289,11 +293,10 @@ static const row rows[] = {
       "uses login_session", EICE_E_CREDENTIALS },
     { "container",
       { EUW "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI=/v2\n", NULL, NULL },
-      NULL, NULL, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI is set",
-      EICE_E_CREDENTIALS },
+      NULL, NULL, "container credentials: refused", EICE_E_CREDENTIALS },
     { "EKS pod identity",
       { EUW "AWS_CONTAINER_CREDENTIALS_FULL_URI=http://169.254.170.23/\n",
-        NULL, NULL }, NULL, NULL, "AWS_CONTAINER_CREDENTIALS_FULL_URI is set",
+        NULL, NULL }, NULL, NULL, "container credentials: refused",
       EICE_E_CREDENTIALS },
     { "bad number of attempts", { ENV_KEYS EUW "AWS_MAX_ATTEMPTS=0\n", NULL,
                                   NULL }, NULL, NULL, "\"0\", not a number",

@@ -1,5 +1,7 @@
-/* Shared files, and the proxy settings, of anybody's making. The input is cut
- * at the byte 0x1e: credentials file, config file, HTTPS_PROXY, NO_PROXY. */
+/* Shared files, the proxy settings, and the answers of container and instance
+ * services, of anybody's making. The input is cut at the byte 0x1e:
+ * credentials file, config file, HTTPS_PROXY, NO_PROXY, then one answer after
+ * the other. */
 #define EICE_IMPLEMENTATION
 #include "eice.h"
 
@@ -24,13 +26,18 @@ static bool inside(const eice_cred *c, const char *text)
         || (text >= base && text + strlen(text) < base + c->priv.store.len);
 }
 
-static void answer(const eice_str *part, eice_cred *c, const eice_need *n)
+static void answer(const eice_str *part, eice_str *rest, eice_cred *c,
+                   const eice_need *n)
 {
     eice_answer a;
 
     memset(&a, 0, sizeof a);
     if (n->kind == EICE_NEED_FILE) {
         a.data = part[eice_str_is(n->name, "~/.aws/config") ? 1 : 0];
+    } else if (n->kind == EICE_NEED_FETCH) {
+        require(n->text.len > 0 && n->name.len > 0 && n->port > 0);
+        a.status = 200;
+        a.data = eice_str_cut(rest, '\x1e');
     } else if (eice_str_is(n->name, "HTTPS_PROXY")) {
         a.data = part[2];
     } else if (eice_str_is(n->name, "NO_PROXY")) {
@@ -58,7 +65,7 @@ static void proxies(const eice_cred *c)
     }
 }
 
-static void run(const eice_str *part, const char *profile)
+static void run(const eice_str *part, eice_str rest, const char *profile)
 {
     eice_cred_opts o;
     eice_cred c;
@@ -69,7 +76,7 @@ static void run(const eice_str *part, const char *profile)
     o.profile = profile;
     eice_cred_init(&c, &o);
     while (eice_cred_need(&c, &n)) {
-        answer(part, &c, &n);
+        answer(part, &rest, &c, &n);
     }
     require(eice_cred_done(&c));
     require(strlen(c.error.text) < sizeof c.error.text);
@@ -96,7 +103,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (i = 0; i < PARTS; i++) {
         part[i] = eice_str_cut(&rest, '\x1e');
     }
-    run(part, NULL);
-    run(part, "p");
+    run(part, rest, NULL);
+    run(part, rest, "p");
     return 0;
 }
