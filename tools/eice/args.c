@@ -451,6 +451,14 @@ static int set_alive(cli *c, const char *value)
     return -1;
 }
 
+static int set_other_word(cli *c, const option *o, const char *value)
+{
+    return o->kind == SET_POLICY     ? set_policy(c, value)
+           : o->kind == SET_ESCAPE   ? set_escape(c, value)
+           : o->kind == SET_KEY_TYPE ? set_key_type(c, value)
+                                     : set_alive(c, value);
+}
+
 static int set_openssh_word(cli *c, const option *o, const char *value)
 {
     static const char *const yes_no[] = {"no", "false", "yes", "true"};
@@ -462,10 +470,6 @@ static int set_openssh_word(cli *c, const option *o, const char *value)
     static const char *const families[] = {"any", "inet", "inet6"};
     int n = -1;
 
-    if (o->kind == SET_ALIVE || o->kind == SET_KEY_TYPE) {
-        return o->kind == SET_ALIVE ? set_alive(c, value)
-                                    : set_key_type(c, value);
-    }
     if (o->kind == SET_YES_NO) {
         n = set_word(c, o, value, WORDS(yes_no));
         *((char *)c + o->offset) = n >= 2;
@@ -630,8 +634,6 @@ static int set_option(cli *c, const option *o, char *value)
         return -1;
     case SET_RULE:
         return set_rule(c, value);
-    case SET_POLICY:
-        return set_policy(c, value);
     case SET_VERBOSE:
         c->verbose++;
         return -1;
@@ -641,8 +643,11 @@ static int set_option(cli *c, const option *o, char *value)
     case SET_NO_TTY:
         c->tty = CLI_TTY_NO;
         return -1;
+    case SET_POLICY:
     case SET_ESCAPE:
-        return set_escape(c, value);
+    case SET_ALIVE:
+    case SET_KEY_TYPE:
+        return set_other_word(c, o, value);
     case SET_OPENSSH:
         return cli_set_openssh(c, value);
     case SET_FAMILY:
@@ -650,8 +655,6 @@ static int set_option(cli *c, const option *o, char *value)
     case SET_TTY_WORD:
     case SET_LEVEL:
     case SET_SESSION:
-    case SET_ALIVE:
-    case SET_KEY_TYPE:
         return set_openssh_word(c, o, value);
     case SET_FORWARD:
         return set_forward(c, o, value);
