@@ -2350,8 +2350,12 @@ typedef enum eice_ssh_phase {
 
 typedef struct eice_ssh_opts {
     const eice_alloc *alloc;        /* NULL: malloc; outlives the session */
-    const char *host_key_types;     /* preferred order, comma separated, put
-                                       before the built-in order; or NULL */
+    const char *host_key_known;     /* types put before the built-in order,
+                                       comma separated; or NULL */
+    const char *host_key_types;     /* comma separated, instead of the */
+    const char *kex;                /* built-in lists; NULL: those. Names */
+    const char *ciphers;            /* that libssh2 lacks are dropped; none */
+    const char *macs;               /* left is EICE_E_SSH_UNSUPPORTED */
     const char *client_version;     /* "SSH-2.0-..." or NULL */
     uint32_t banner_timeout_ms;     /* 0 is 20000 */
     uint32_t kex_timeout_ms;        /* 0 is 20000 */
@@ -2361,6 +2365,10 @@ typedef struct eice_ssh_opts {
     uint32_t keepalive_ms;          /* 0: none. keepalive@openssh.com when
                                        nothing was heard for so long; three
                                        unanswered end the session */
+    uint64_t rekey_bytes;           /* new keys after so many bytes both ways
+                                       together; 0 is 4 GiB. With the patch
+                                       06-rekey; the server has its own limit
+                                       anyway */
 } eice_ssh_opts;
 
 typedef struct eice_ssh eice_ssh;
@@ -2457,8 +2465,11 @@ typedef struct eice_exit {
 #define EICE_CHAN_CLOSED 32u   /* closed by the peer: the exit is known */
 #define EICE_CHAN_FAILED 64u   /* eice_channel_error */
 
-/* Queues a channel; it opens as steps go on (one at a time on stock libssh2).
- * Texts are copied. Its number, or an eice_err (LIMIT, MEMORY). */
+/* Queues a channel; it opens as steps go on. With the patch 08-channel-open
+ * all that are queued open at a time, and one whose time is up has failed
+ * (SSH_TIMEOUT) while the others go on; stock libssh2 opens one after the
+ * other, and one that is never answered ends the session. Texts are copied.
+ * Its number, or an eice_err (LIMIT, MEMORY). */
 EICE_API int eice_channel_open(eice_ssh *s, const eice_channel_opts *o);
 EICE_API unsigned eice_channel_state(eice_ssh *s, int channel);
 EICE_API const eice_error *eice_channel_error(eice_ssh *s, int channel);
@@ -2509,6 +2520,12 @@ EICE_API int eice_ssh_accept_channel(eice_ssh *s, int *listener);
 /* Ends listening, frees the number, closes what was not handed out; channels
  * that were live on. */
 EICE_API void eice_ssh_unlisten(eice_ssh *s, int listener);
+
+/* Exchanges new keys now (RFC 4253 9); what is sent and received goes on.
+ * EICE_E_SSH_UNSUPPORTED without the patch 06-rekey, EICE_E_ARGUMENT before
+ * READY. A server that shows another host key in any later exchange, whoever
+ * began it, fails the session (EICE_E_HOST_KEY_CHANGED). */
+EICE_API eice_err eice_ssh_rekey(eice_ssh *s);
 /* Says SSH_MSG_DISCONNECT; CLOSED once it is in net_out. */
 EICE_API void eice_ssh_close(eice_ssh *s);
 
@@ -2598,6 +2615,10 @@ typedef struct eice_conn_opts {
     uint32_t key_life_ms;        /* 0 is 60000: how long a pushed key is
                                     valid; it is pushed again in time */
     const eice_alloc *alloc;   /* NULL: malloc; outlives the connection */
+    const char *kex;           /* SSH algorithms as in eice_ssh_opts; NULL */
+    const char *ciphers;       /* is the built-in list, for host keys with */
+    const char *macs;          /* the types known of the host first */
+    const char *host_key_types;
     const char *host_key_alias;  /* name in the host key file; NULL is the
                                     instance's id, or what stands for it */
     eice_key_kind key_type;      /* of the ephemeral key. RSA, for hosts in
@@ -15896,6 +15917,7 @@ EICE_API eice_verdict eice_aws_judge(const eice_aws_reply *r, eice_op op,
 #define EICEI_CHANNEL_BUFFER 32768u
 #define EICEI_SSH_NO_SOCKET 0x7fffffff  /* never open; libssh2 refuses -1 */
 #define EICEI_SSH_WAITING 256           /* connections to be accepted */
+#define EICEI_SSH_REKEY ((uint64_t)1 << 32) /* bytes */
 #define EICEI_UNIX_PORT (-1)            /* LIBSSH2_STREAMLOCAL_FORWARD */
 
 typedef enum eicei_chan_state {
@@ -15928,6 +15950,7 @@ typedef struct eicei_chan {
     bool resize_wanted;
     bool close_wanted;
     bool closed;         /* by the peer */
+    bool late;           /* was not opened in time; still not answered */
     char signal[24];     /* to be sent */
     uint64_t deadline;
     eice_exit exit;
@@ -15987,6 +16010,10 @@ struct eice_ssh {
     eice_ssh_login login;
     bool listing;         /* asks which methods there are */
     bool rejected;
+    eice_blob host_key;   /* the one that was accepted */
+    uint64_t carried;     /* bytes both ways since the last rekey of ours */
+    bool rekey_wanted;
+    bool rekeying;        /* begun by us, not known to be over */
     eicei_chan chan[EICE_MAX_CHANNELS];
     eicei_listener listener[EICE_MAX_LISTENERS];
 };
@@ -16074,6 +16101,7 @@ EICEI_PRIVATE ssize_t eicei_ssh_send(libssh2_socket_t fd, const void *data,
         s->starved = true;
         return -EPIPE;
     }
+    s->carried += len;
     return (ssize_t)len;
 }
 
@@ -16091,6 +16119,7 @@ EICEI_PRIVATE ssize_t eicei_ssh_recv(libssh2_socket_t fd, void *data,
     len = len < have ? len : have;
     memcpy(data, s->in + s->in_at, len);
     s->in_at += len;
+    s->carried += len;
     return (ssize_t)len;
 }
 
@@ -16274,7 +16303,7 @@ EICEI_PRIVATE void eicei_ssh_lost(eice_ssh *s)
 
         live = live
                || (k->state != EICEI_CHAN_FREE && k->state != EICEI_CHAN_FAILED
-                   && !k->closed);
+                   && !k->closed && !k->late);
     }
     for (i = 0; i < EICE_MAX_LISTENERS; i++) {
         live = live || s->listener[i].state == EICEI_LISTEN_OPEN;
@@ -16343,6 +16372,19 @@ EICEI_PRIVATE bool eicei_ssh_init_once(void)
 #define EICEI_SSH_CHACHA ""
 #endif
 
+EICEI_PRIVATE bool eicei_ssh_offer(eice_ssh *s, int method,
+                                   const char *names)
+{
+    if (libssh2_session_method_pref(s->session, method, names) == 0) {
+        return true;
+    }
+    if (!s->starved) {
+        eice_fail(&s->error, EICE_E_SSH_UNSUPPORTED, EICE_STAGE_KEX,
+                  "none of these SSH algorithms is known here: %s", names);
+    }
+    return false;
+}
+
 EICEI_PRIVATE bool eicei_ssh_prefer(eice_ssh *s)
 {
     static const char ciphers[]
@@ -16367,24 +16409,29 @@ EICEI_PRIVATE bool eicei_ssh_prefer(eice_ssh *s)
         {LIBSSH2_METHOD_COMP_CS, "none"},
         {LIBSSH2_METHOD_COMP_SC, "none"},
     };
+    const char *const chosen[] = {s->o.kex,  s->o.ciphers, s->o.ciphers,
+                                  s->o.macs, s->o.macs,    NULL,
+                                  NULL};
     char types[512];
     eice_buf b;
     size_t i;
 
     for (i = 0; i < EICEI_LEN(table); i++) {
-        if (libssh2_session_method_pref(s->session, table[i].method,
-                                        table[i].names) != 0) {
+        if (!eicei_ssh_offer(s, table[i].method,
+                             chosen[i] != NULL ? chosen[i]
+                                               : table[i].names)) {
             return false;
         }
     }
     eice_buf_init(&b, types, sizeof types);
-    if (s->o.host_key_types != NULL) {
-        eice_putf(&b, "%s,", s->o.host_key_types);
+    if (s->o.host_key_known != NULL) {
+        eice_putf(&b, "%s,", s->o.host_key_known);
     }
     eice_put_c(&b, "ssh-ed25519,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,"
                    "ecdsa-sha2-nistp521,rsa-sha2-512,rsa-sha2-256");
-    return libssh2_session_method_pref(s->session, LIBSSH2_METHOD_HOSTKEY,
-                                       eice_buf_c(&b)) == 0;
+    return eicei_ssh_offer(s, LIBSSH2_METHOD_HOSTKEY,
+                           s->o.host_key_types != NULL ? s->o.host_key_types
+                                                       : eice_buf_c(&b));
 }
 
 EICEI_PRIVATE bool eicei_ssh_setup(eice_ssh *s)
@@ -16401,6 +16448,9 @@ EICEI_PRIVATE bool eicei_ssh_setup(eice_ssh *s)
         s->session, LIBSSH2_CALLBACK_RECV,
         (libssh2_cb_generic *)(void (*)(void))eicei_ssh_recv);
     libssh2_session_set_blocking(s->session, 0);
+#ifdef LIBSSH2_FLAG_SIGN_AT_ONCE
+    (void)libssh2_session_flag(s->session, LIBSSH2_FLAG_SIGN_AT_ONCE, 1);
+#endif
     return libssh2_session_banner_set(s->session,
                                       s->o.client_version != NULL
                                           ? s->o.client_version
@@ -16427,6 +16477,7 @@ eice_ssh *eice_ssh_new(const eice_ssh_opts *o, uint64_t now_ms, eice_error *e)
     s->alloc = alloc;
     s->o = *o;
     s->out.alloc = &s->alloc;
+    s->host_key.alloc = &s->alloc;
     s->now_ms = now_ms;
     s->heard_ms = now_ms;
     s->deadline_ms = now_ms
@@ -16435,6 +16486,9 @@ eice_ssh *eice_ssh_new(const eice_ssh_opts *o, uint64_t now_ms, eice_error *e)
     if (!eicei_ssh_init_once() || !eicei_ssh_setup(s)) {
         eice_fail(e, s->starved ? EICE_E_MEMORY : EICE_E_SSH, EICE_STAGE_KEX,
                   "libssh2 cannot make a session");
+        if (s->error.code != EICE_OK) {
+            *e = s->error;
+        }
         eice_ssh_free(s);
         return NULL;
     }
@@ -16479,6 +16533,7 @@ void eice_ssh_free(eice_ssh *s)
     }
     alloc = s->alloc;
     eice_blob_free(&s->out);
+    eice_blob_free(&s->host_key);
     eice_wipe(s, sizeof *s);
     (void)eice_resize(&alloc, s, 0);
 }
@@ -16677,9 +16732,32 @@ EICEI_PRIVATE bool eicei_ssh_greet(eice_ssh *s)
 
 void eice_ssh_accept(eice_ssh *s)
 {
+    const eice_str key = eice_ssh_host_key(s);
+
     if (s->phase == EICE_SSH_HOSTKEY) {
         s->phase = EICE_SSH_IDLE;
+        s->host_key.len = 0;
+        s->starved = s->starved
+                     || !eice_blob_add(&s->host_key, key.ptr, key.len,
+                                       EICEI_SSH_OUT);
     }
+}
+
+/* What was accepted holds for all key exchanges of a session. Between two
+ * steps of one there may be no key at all. */
+EICEI_PRIVATE void eicei_ssh_same_key(eice_ssh *s)
+{
+    const eice_str key = eice_ssh_host_key(s);
+
+    if (s->phase <= EICE_SSH_HOSTKEY || key.len == 0 || eicei_ssh_over(s)
+        || eice_str_eq(key, eice_str_make(s->host_key.ptr, s->host_key.len))) {
+        return;
+    }
+    eice_fail(&s->error, EICE_E_HOST_KEY_CHANGED, EICE_STAGE_KEX,
+              "the server showed another host key in a later key exchange");
+    eice_copy_text(s->error.remedy, sizeof s->error.remedy,
+                   eice_str_c("do not trust this server"));
+    eicei_ssh_stop(s);
 }
 
 void eice_ssh_refuse(eice_ssh *s, const eice_error *why)
@@ -16891,26 +16969,53 @@ EICEI_PRIVATE bool eicei_chan_direct(const eicei_chan *k)
     return k->kind == EICE_CHANNEL_TCP || k->kind == EICE_CHANNEL_UNIX;
 }
 
-EICEI_PRIVATE bool eicei_chan_opening(eice_ssh *s, eicei_chan *k)
+/* 1: open, 0: not yet, -1: refused. */
+EICEI_PRIVATE int eicei_chan_ask(eice_ssh *s, eicei_chan *k)
 {
     static const char *const types[]
         = {"session", "session", "session", "direct-tcpip",
            "direct-streamlocal@openssh.com"};
     const char *type = types[k->kind];
     const bool direct = eicei_chan_direct(k);
+    const char *text = direct ? (const char *)k->text.ptr : NULL;
+    const unsigned len = direct ? (unsigned)k->text.len : 0;
+    int rc = -1;
 
+#ifdef LIBSSH2_CHANNEL_OPEN_BEGIN
+    if (k->ch == NULL) {
+        k->ch = libssh2_channel_open_begin(
+            s->session, type, (unsigned)strlen(type),
+            LIBSSH2_CHANNEL_WINDOW_DEFAULT, LIBSSH2_CHANNEL_PACKET_DEFAULT,
+            text, len);
+    }
+    if (k->ch != NULL) {
+        rc = libssh2_channel_open_end(k->ch);
+    }
+#else
     k->ch = libssh2_channel_open_ex(
         s->session, type, (unsigned)strlen(type),
-        LIBSSH2_CHANNEL_WINDOW_DEFAULT, LIBSSH2_CHANNEL_PACKET_DEFAULT,
-        direct ? (const char *)k->text.ptr : NULL,
-        direct ? (unsigned)k->text.len : 0);
-    if (k->ch != NULL) {
-        return eicei_chan_next(k, direct ? EICEI_CHAN_OPEN : EICEI_CHAN_ENV);
-    }
-    if (libssh2_session_last_errno(s->session) == LIBSSH2_ERROR_EAGAIN) {
+        LIBSSH2_CHANNEL_WINDOW_DEFAULT, LIBSSH2_CHANNEL_PACKET_DEFAULT, text,
+        len);
+    rc = k->ch != NULL ? 0 : libssh2_session_last_errno(s->session);
+#endif
+    return rc == 0 ? 1 : rc == LIBSSH2_ERROR_EAGAIN ? 0 : -1;
+}
+
+EICEI_PRIVATE bool eicei_chan_opening(eice_ssh *s, eicei_chan *k)
+{
+    const int answer = eicei_chan_ask(s, k);
+
+    if (answer == 0) {
         return false;
     }
-    return eicei_chan_fail(s, k, "channel refused");
+    if (k->late) {
+        return eicei_chan_next(k, EICEI_CHAN_FAILED); /* to be closed */
+    }
+    if (answer < 0) {
+        return eicei_chan_fail(s, k, "channel refused");
+    }
+    return eicei_chan_next(k, eicei_chan_direct(k) ? EICEI_CHAN_OPEN
+                                                   : EICEI_CHAN_ENV);
 }
 
 /* One variable after the other; a server that refuses one may take the
@@ -17072,30 +17177,52 @@ EICEI_PRIVATE uint32_t eicei_ssh_patience(const eice_ssh *s)
     return s->o.channel_timeout_ms != 0 ? s->o.channel_timeout_ms : 30000u;
 }
 
-/* Only one channel may be on its way at a time (stock libssh2). */
 EICEI_PRIVATE bool eicei_chan_queued(eice_ssh *s, eicei_chan *k)
 {
+#ifndef LIBSSH2_CHANNEL_OPEN_BEGIN
     size_t i;
+#endif
 
     if (k->close_wanted) {
         return eicei_chan_next(k, EICEI_CHAN_CLOSING);
     }
+#ifndef LIBSSH2_CHANNEL_OPEN_BEGIN
+    /* only one may be on its way at a time */
     for (i = 0; i < EICE_MAX_CHANNELS; i++) {
         if (s->chan[i].state == EICEI_CHAN_OPENING) {
             return false;
         }
     }
+#endif
     k->deadline = s->now_ms + eicei_ssh_patience(s);
     return eicei_chan_next(k, EICEI_CHAN_OPENING);
+}
+
+/* Where channels open by themselves only this one has failed; its number is
+ * in use until the server has answered after all. */
+EICEI_PRIVATE bool eicei_chan_overdue(eice_ssh *s, eicei_chan *k)
+{
+    eice_error *e = &s->error;
+
+#ifdef LIBSSH2_CHANNEL_OPEN_BEGIN
+    if (k->state == EICEI_CHAN_OPENING) {
+        e = &k->error;
+        k->late = true;
+        k->deadline = UINT64_MAX;
+    }
+#endif
+    eice_fail(e, EICE_E_SSH_TIMEOUT, EICE_STAGE_CHANNEL,
+              "the SSH server did not open the channel in time");
+    if (!k->late) {
+        eicei_ssh_stop(s);
+    }
+    return true;
 }
 
 EICEI_PRIVATE bool eicei_chan_step(eice_ssh *s, eicei_chan *k)
 {
     if (k->deadline <= s->now_ms && !s->ended) {
-        eice_fail(&s->error, EICE_E_SSH_TIMEOUT, EICE_STAGE_CHANNEL,
-                  "the SSH server did not open the channel in time");
-        eicei_ssh_stop(s);
-        return true;
+        return eicei_chan_overdue(s, k);
     }
     switch (k->state) {
     case EICEI_CHAN_QUEUED:
@@ -17397,7 +17524,8 @@ EICEI_PRIVATE bool eicei_ssh_drain(eice_ssh *s)
     for (i = 0; i < EICE_MAX_CHANNELS; i++) {
         eicei_chan *k = &s->chan[i];
 
-        if (k->ch == NULL || k->state == EICEI_CHAN_FAILED) {
+        if (k->ch == NULL || k->state == EICEI_CHAN_FAILED
+            || k->state == EICEI_CHAN_OPENING) {
             continue;
         }
         if (s->in_at < s->in_len) {
@@ -17417,10 +17545,53 @@ EICEI_PRIVATE bool eicei_ssh_drain(eice_ssh *s)
     return s->in_at != before;
 }
 
+eice_err eice_ssh_rekey(eice_ssh *s)
+{
+    if (s->phase != EICE_SSH_READY) {
+        return EICE_E_ARGUMENT;
+    }
+#ifdef LIBSSH2_SESSION_REKEY
+    s->rekey_wanted = true;
+    s->asked = true;
+    return EICE_OK;
+#else
+    return EICE_E_SSH_UNSUPPORTED;
+#endif
+}
+
+/* No cipher of ours may carry more than 2^32 packets or blocks with one key
+ * (RFC 4344 3, RFC 5647 7.1); so many bytes are below both. */
+EICEI_PRIVATE bool eicei_ssh_new_keys(eice_ssh *s)
+{
+    const uint64_t limit
+        = s->o.rekey_bytes != 0 ? s->o.rekey_bytes : EICEI_SSH_REKEY;
+
+    if (s->carried > limit) {
+        s->carried = 0;
+        (void)eice_ssh_rekey(s);
+    }
+#ifdef LIBSSH2_SESSION_REKEY
+    if (s->rekey_wanted || s->rekeying) {
+        /* other calls may have brought it to its end meanwhile */
+        const int rc = libssh2_session_rekey(s->session, s->rekey_wanted);
+
+        s->rekey_wanted = false;
+        s->rekeying = rc == LIBSSH2_ERROR_EAGAIN;
+        if (rc != 0 && !s->rekeying) {
+            eicei_ssh_kex_fail(s);
+        }
+        return !s->rekeying;
+    }
+#endif
+    return false;
+}
+
 EICEI_PRIVATE bool eicei_ssh_ready(eice_ssh *s)
 {
-    bool moved = eicei_ssh_drain(s);
+    bool moved = eicei_ssh_new_keys(s);
     size_t i;
+
+    moved = s->phase == EICE_SSH_READY && (eicei_ssh_drain(s) || moved);
 
     for (i = 0; i < EICE_MAX_CHANNELS && s->phase == EICE_SSH_READY; i++) {
         if (s->chan[i].state != EICEI_CHAN_FREE
@@ -17480,6 +17651,7 @@ bool eice_ssh_step(eice_ssh *s, uint64_t now_ms)
         eicei_ssh_out_of_memory(s);
         return true;
     }
+    eicei_ssh_same_key(s);
     if (!moved && !eicei_ssh_over(s)) {
         if (s->ended) {
             eicei_ssh_lost(s);
@@ -17526,7 +17698,7 @@ unsigned eice_channel_state(eice_ssh *s, int channel)
     if (k == NULL) {
         return 0;
     }
-    if (k->state == EICEI_CHAN_FAILED) {
+    if (k->state == EICEI_CHAN_FAILED || k->late) {
         return EICE_CHAN_FAILED;
     }
     if (k->state != EICEI_CHAN_OPEN) {
@@ -19941,7 +20113,11 @@ EICEI_PRIVATE void eicei_ssh_begin(eice_conn *c)
     eice_known_hosts_types(eicei_known_text(c), eice_str_c(c->host_name),
                            eicei_type_known, c);
     o.alloc = &c->alloc;
-    o.host_key_types = c->types[0] != 0 ? c->types : NULL;
+    o.host_key_known = c->types[0] != 0 ? c->types : NULL;
+    o.host_key_types = c->o.host_key_types;
+    o.kex = c->o.kex;
+    o.ciphers = c->o.ciphers;
+    o.macs = c->o.macs;
     o.banner_timeout_ms = c->o.answer_timeout_ms;
     o.kex_timeout_ms = c->o.answer_timeout_ms;
     o.auth_timeout_ms = c->o.answer_timeout_ms;

@@ -60,13 +60,14 @@ HostKeyAlgorithms +ssh-rsa
 class Server:
     """One sshd for all tests."""
 
-    def __init__(self):
+    def __init__(self, extra=""):
+        """What `extra` says comes first in the configuration, and so is in force."""
         self.wrapper = wrapper_path()
         self.dir = tempfile.mkdtemp(prefix="eice-backend-")
         os.chmod(self.dir, 0o700)
         os.chown(self.dir, UID, -1)
         self.port = free_port()
-        config = CONFIG.format(port=self.port, dir=self.dir)
+        config = extra + CONFIG.format(port=self.port, dir=self.dir)
         for number, (kind, extra) in enumerate(GENERATED):
             path = f"{self.dir}/key{number}"
             subprocess.run(["ssh-keygen", "-q", "-t", kind, *extra, "-N", "", "-f", path],
@@ -102,11 +103,11 @@ class Server:
                 return process
             except OSError:
                 time.sleep(0.05)
-        raise RuntimeError("sshd did not start: " + self.log())
+        raise RuntimeError("sshd did not start: " + self.log()[-2000:])
 
     def log(self):
         with open(f"{self.dir}/log", encoding="utf-8", errors="replace") as file:
-            return file.read()[-2000:]
+            return file.read()
 
     def stop(self):
         self.process.terminate()
@@ -274,7 +275,7 @@ def main():
             print(f"PASS {name}" if good else f"FAIL {name}: {line}", flush=True)
             failed += not good
         if failed:
-            print(server.log(), file=sys.stderr)
+            print(server.log()[-2000:], file=sys.stderr)
     finally:
         server.stop()
     return 1 if failed else 0

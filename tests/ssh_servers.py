@@ -176,6 +176,84 @@ def check_connect_nowhere(client, server):
         need(line.startswith("error ssh-channel: channel refused: "), line)
 
 
+# --- opening, keys -------------------------------------------------------------------------------
+
+
+class Hole:
+    """A port where connecting neither succeeds nor fails: its queue is full."""
+
+    def __init__(self):
+        self.listener = socket.socket()
+        self.listener.bind(("127.0.0.1", 0))
+        self.listener.listen(0)
+        self.port = self.listener.getsockname()[1]
+        self.fillers = []
+
+    def __enter__(self):
+        for _ in range(4):
+            filler = socket.socket()
+            filler.setblocking(False)
+            filler.connect_ex(("127.0.0.1", self.port))
+            self.fillers.append(filler)
+        return str(self.port)
+
+    def __exit__(self, *_):
+        for filler in [*self.fillers, self.listener]:
+            filler.close()
+
+
+def check_hole(client, server):
+    with Hole() as hole, Session(client, server, "hole", hole, str(server.port)) as session:
+        session.expect("opened 10")
+        session.expect("late")
+        session.end()
+
+
+def since(server, mark):
+    return server.log()[mark:]
+
+
+def check_rekey(client, server):
+    """The server counts the exchanges; that it asks for none itself is in its configuration."""
+    mark = len(server.log())
+    with Session(client, server, "cat", "4", "5") as session:
+        need(session.line().startswith("same "), "cat")
+        session.end()
+    count = since(server, mark).count("SSH2_MSG_NEWKEYS received")
+    need(count == 6, f"{count} key exchanges instead of 6")
+
+
+def check_rekey_bytes(client, server):
+    mark = len(server.log())
+    with Session(client, server, "cat", "4", "0", "rekey_bytes=1000000") as session:
+        need(session.line().startswith("same "), "cat")
+        session.end()
+    count = since(server, mark).count("SSH2_MSG_NEWKEYS received")
+    need(count >= 6, f"{count} key exchanges for 8 MB")
+
+
+def check_stranger(client, server):
+    with Session(client, server, "stranger") as session:
+        line = session.end(1)
+        need(line == "error ssh-kex: the server showed another host key in a later key exchange",
+             line)
+
+
+def check_probe(client, server):
+    mark = len(server.log())
+    with Session(client, server, "rekey") as session:
+        session.expect("rekeyed")
+        session.end()
+    log = since(server, mark)
+    need("Accepted publickey" in log and "Postponed publickey" not in log, "it asked first")
+
+
+def check_unknown(client, server):
+    with Session(client, server, "rekey", "ciphers=rot13") as session:
+        line = session.end(1)
+        need(line == "error ssh-kex: none of these SSH algorithms is known here: rot13", line)
+
+
 TESTS = [
     (f"ssh: {CONNECTIONS} connections through a remote port", check_listen),
     (f"ssh: {CONNECTIONS} connections through a remote socket", check_listen_path),
@@ -183,7 +261,16 @@ TESTS = [
     ("ssh: to a port of the server", check_connect),
     ("ssh: to a socket of the server", check_connect_path),
     ("ssh: to no socket of the server", check_connect_nowhere),
+    ("ssh: a destination that never answers delays no other", check_hole),
+    ("ssh: new keys when asked for", check_rekey),
+    ("ssh: new keys after so many bytes", check_rekey_bytes),
+    ("ssh: another host key in a later exchange", check_stranger),
+    ("ssh: the first login request is signed", check_probe),
+    ("ssh: unknown algorithms", check_unknown),
 ]
+# Tests that count: debugging output, and the server asks for new keys only once in a long while.
+QUIET = {check_rekey, check_rekey_bytes, check_probe}
+QUIET_CONFIG = "RekeyLimit default none\nLogLevel DEBUG1\n"
 
 
 def run(client, server, name, check):
@@ -204,15 +291,16 @@ def main():
         for name, _ in chosen:
             print(f"SKIP {name}: no sshd or no libnss-wrapper")
         return 0
-    server = Server()
+    servers = [Server(), Server(QUIET_CONFIG)]
     failed = 0
     try:
         for name, check in chosen:
-            failed += run(client, server, name, check)
+            failed += run(client, servers[check in QUIET], name, check)
         if failed:
-            print(server.log(), file=sys.stderr)
+            print(servers[0].log()[-4000:], file=sys.stderr)
     finally:
-        server.stop()
+        for server in servers:
+            server.stop()
     return 1 if failed else 0
 
 

@@ -12,6 +12,15 @@
  *     connect PORT|PATH       sends 1 MiB to it from the server's side and
  *                             wants it back and its digest: prints "echoed"
  *
+ *     hole PORT TARGET        opens a channel to PORT, where nobody answers,
+ *                             and ten to TARGET meanwhile: prints "opened 10";
+ *                             when the first has failed: "late", and one more
+ *     cat MIB REKEYS          has `cat` return so much, with REKEYS key
+ *                             exchanges of ours meanwhile; prints "same"
+ *     rekey                   prints "rekeyed", or what is wrong
+ *     stranger                as if another host key had been accepted
+ *
+ * What follows KEY=VALUE: kex, ciphers, macs or host_key_types, rekey_bytes.
  * Errors are printed as "error STAGE: TEXT" and the status is 1.
  */
 #define EICE_IMPLEMENTATION
@@ -169,12 +178,41 @@ static void log_in(const char *user)
     }
 }
 
-static void begin(const char *port, const char *user, const char *seed_hex)
+/* The arguments KEY=VALUE; the number of the others. */
+static int options(eice_ssh_opts *o, int argc, char **argv)
 {
-    eice_ssh_opts o;
+    int n = 0;
+    int i;
+
+    memset(o, 0, sizeof *o);
+    o->channel_timeout_ms = 3000;
+    for (i = 0; i < argc; i++) {
+        eice_str rest = eice_str_c(argv[i]);
+        const eice_str key = eice_str_cut(&rest, '=');
+        const char *value = rest.ptr;
+
+        if (key.len == strlen(argv[i])) {
+            argv[n++] = argv[i];
+        } else if (eice_str_is(key, "kex")) {
+            o->kex = value;
+        } else if (eice_str_is(key, "ciphers")) {
+            o->ciphers = value;
+        } else if (eice_str_is(key, "macs")) {
+            o->macs = value;
+        } else if (eice_str_is(key, "host_key_types")) {
+            o->host_key_types = value;
+        } else if (eice_str_is(key, "rekey_bytes")) {
+            o->rekey_bytes = (uint64_t)atoi(value);
+        }
+    }
+    return n;
+}
+
+static void begin(const eice_ssh_opts *o, const char *port, const char *user,
+                  const char *seed_hex)
+{
     eice_error e;
 
-    memset(&o, 0, sizeof o);
     memset(&e, 0, sizeof e);
     if (unhex(seed_hex, seed, 32) != 32) {
         die_of("seed");
@@ -183,7 +221,7 @@ static void begin(const char *port, const char *user, const char *seed_hex)
     memcpy(blob, "\0\0\0\x0bssh-ed25519\0\0\0\x20", 19);
     memcpy(blob + 19, public_key, 32);
     fd = dial(port);
-    ssh = eice_ssh_new(&o, eice_posix_now().ms, &e);
+    ssh = eice_ssh_new(o, eice_posix_now().ms, &e);
     if (ssh == NULL) {
         die(&e);
     }
@@ -319,16 +357,19 @@ static uint8_t byte_at(size_t i)
     return (uint8_t)(i * 2654435761u >> 13);
 }
 
-static int connect_to(const char *where)
+static int open_to(const char *where)
 {
     eice_channel_opts o;
-    int channel;
 
     memset(&o, 0, sizeof o);
     o.kind = where[0] == '/' ? EICE_CHANNEL_UNIX : EICE_CHANNEL_TCP;
     o.host = where[0] == '/' ? where : "127.0.0.1";
     o.port = (uint16_t)atoi(where);
-    channel = eice_channel_open(ssh, &o);
+    return eice_channel_open(ssh, &o);
+}
+
+static int is_open(int channel)
+{
     while (eice_channel_state(ssh, channel) == 0) {
         turn(false);
     }
@@ -340,7 +381,7 @@ static int connect_to(const char *where)
 
 static void mode_connect(const char *where)
 {
-    const int channel = connect_to(where);
+    const int channel = is_open(open_to(where));
     const size_t total = (size_t)1 << 20;
     uint8_t data[CHUNK];
     size_t sent = 0;
@@ -374,21 +415,138 @@ static void mode_connect(const char *where)
     puts("echoed");
 }
 
+/* ---- hole -------------------------------------------------------------- */
+
+static void mode_hole(const char *hole, const char *target)
+{
+    const int first = open_to(hole);
+    int others[10];
+    int i;
+
+    for (i = 0; i < 10; i++) {
+        others[i] = open_to(target);
+    }
+    for (i = 0; i < 10; i++) {
+        (void)is_open(others[i]);
+    }
+    if (eice_channel_state(ssh, first) != 0) {
+        die_of("the hole is answered too soon");
+    }
+    puts("opened 10");
+    while (eice_channel_state(ssh, first) == 0) {
+        turn(false);
+    }
+    if (eice_channel_state(ssh, first) != EICE_CHAN_FAILED
+        || eice_channel_error(ssh, first)->code != EICE_E_SSH_TIMEOUT) {
+        die_of("the hole did not time out");
+    }
+    eice_channel_close(ssh, first);
+    (void)is_open(open_to(target));
+    puts("late");
+}
+
+/* ---- cat --------------------------------------------------------------- */
+
+static int run_cat(void)
+{
+    eice_channel_opts o;
+
+    memset(&o, 0, sizeof o);
+    o.kind = EICE_CHANNEL_EXEC;
+    o.command = eice_str_c("cat");
+    return is_open(eice_channel_open(ssh, &o));
+}
+
+static void mode_cat(size_t total, size_t rekeys)
+{
+    const int channel = run_cat();
+    uint8_t data[CHUNK];
+    size_t asked = 0;
+    size_t sent = 0;
+    size_t got = 0;
+
+    while ((eice_channel_state(ssh, channel) & EICE_CHAN_EOF) == 0) {
+        size_t n = sent < total ? CHUNK : 0;
+        size_t i;
+
+        if (asked < rekeys && got >= total / (rekeys + 1) * (asked + 1)) {
+            asked++;
+            if (eice_ssh_rekey(ssh) != EICE_OK) {
+                die_of(eice_err_name(eice_ssh_rekey(ssh)));
+            }
+        }
+        for (i = 0; i < n; i++) {
+            data[i] = byte_at(sent + i);
+        }
+        n = eice_channel_write(ssh, channel, data, n);
+        sent += n;
+        if (n > 0 && sent == total) {
+            eice_channel_eof(ssh, channel);
+        }
+        n = eice_channel_read(ssh, channel, 0, data, CHUNK);
+        for (i = 0; i < n; i++) {
+            if (data[i] != byte_at(got++)) {
+                die_of("wrong byte");
+            }
+        }
+        turn(n > 0);
+    }
+    if (got != total || asked != rekeys) {
+        die_of("bytes are missing");
+    }
+    printf("same %.*s\n", (int)eice_ssh_methods(ssh).len,
+           eice_ssh_methods(ssh).ptr);
+}
+
+static void mode_rekey(bool stranger)
+{
+    const eice_err rc = eice_ssh_rekey(ssh);
+
+    if (rc != EICE_OK) {
+        die_of(eice_err_name(rc));
+    }
+    if (stranger) {
+        ssh->host_key.ptr[ssh->host_key.len - 1] ^= 1;
+    }
+    while (ssh->rekey_wanted || ssh->rekeying) {
+        turn(false);
+    }
+    puts("rekeyed");
+}
+
+/* ---- modes ------------------------------------------------------------- */
+
+static void run(int argc, char **argv)
+{
+    const char *mode = argv[4];
+
+    if (strcmp(mode, "listen") == 0 && argc == 7) {
+        mode_listen(argv[5], atoi(argv[6]));
+    } else if (strcmp(mode, "connect") == 0 && argc == 6) {
+        mode_connect(argv[5]);
+    } else if (strcmp(mode, "hole") == 0 && argc == 7) {
+        mode_hole(argv[5], argv[6]);
+    } else if (strcmp(mode, "cat") == 0 && argc == 7) {
+        mode_cat((size_t)atoi(argv[5]) << 20, (size_t)atoi(argv[6]));
+    } else if (strcmp(mode, "rekey") == 0 || strcmp(mode, "stranger") == 0) {
+        mode_rekey(mode[0] == 's');
+    } else {
+        die_of("no such mode");
+    }
+}
+
 int main(int argc, char **argv)
 {
-    if (argc < 6) {
+    eice_ssh_opts o;
+
+    argc = options(&o, argc, argv);
+    if (argc < 5) {
         fputs("usage: ssh_session PORT USER SEED MODE ARGUMENT ...\n", stderr);
         return 2;
     }
     end_ms = eice_posix_now().ms + LIMIT_MS;
-    begin(argv[1], argv[2], argv[3]);
-    if (strcmp(argv[4], "listen") == 0 && argc == 7) {
-        mode_listen(argv[5], atoi(argv[6]));
-    } else if (strcmp(argv[4], "connect") == 0) {
-        mode_connect(argv[5]);
-    } else {
-        die_of("no such mode");
-    }
+    begin(&o, argv[1], argv[2], argv[3]);
+    run(argc, argv);
     eice_ssh_close(ssh);
     while (eice_ssh_phase_of(ssh) != EICE_SSH_CLOSED) {
         turn(true);
