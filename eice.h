@@ -1797,6 +1797,9 @@ typedef struct eice_tunnel_opts {
                                     first byte sent; UINT32_MAX never */
     uint32_t ping_ms;            /* 0 is 60000: a ping when so long nothing
                                     came in; UINT32_MAX never */
+    bool direct;                 /* no endpoint is between: bytes go as they
+                                    are. Only private_ip (of any kind), port,
+                                    now_ms and target_timeout_ms count */
 } eice_tunnel_opts;
 
 #define EICE_TUNNEL_BYTES 32768 /* the whole struct fits in this */
@@ -1874,7 +1877,9 @@ typedef struct eice_tunnel {
         bool pong_seen;
         bool eof;
         eice_err eof_why;
-        size_t pending;       /* payload at the front of TLS's app_out */
+        size_t pending;       /* payload at the front of TLS's app_out, or
+                                 of `in` when direct */
+        size_t out_len;       /* direct: in `out` */
         uint8_t in[EICE_TLS_IN];
         uint8_t out[EICE_TLS_OUT];
     } priv;
@@ -2579,6 +2584,16 @@ typedef enum eice_policy {
 #define EICE_CONN_SLOTS 16
 
 /* Texts are borrowed for the life of the connection. */
+/* How the instance is reached. */
+typedef enum eice_route {
+    EICE_ROUTE_ENDPOINT, /* through an EC2 Instance Connect Endpoint */
+    EICE_ROUTE_DIRECT,   /* plain TCP: its public IPv4 address, else IPv6,
+                            else private; SSH is what protects it */
+    EICE_ROUTE_AUTO      /* as the AWS CLI: a public IPv4 address directly,
+                            else a private one through the endpoint, else
+                            IPv6 directly */
+} eice_route;
+
 typedef struct eice_conn_opts {
     eice_goal goal;
     const char *target;        /* i-..., a Name tag, tag:KEY=VALUE, a private
@@ -2623,6 +2638,7 @@ typedef struct eice_conn_opts {
                                     instance's id, or what stands for it */
     eice_key_kind key_type;      /* of the ephemeral key. RSA, for hosts in
                                     FIPS mode, is made within one step */
+    eice_route route;
 } eice_conn_opts;
 
 /* One thing tried, in the order of their ends: the trail. */
@@ -11329,6 +11345,10 @@ EICEI_PRIVATE void eicei_tunnel_stop(eice_tunnel *t, unsigned code)
     }
     t->priv.pending = 0;
     t->priv.since_ms = t->priv.now_ms;
+    if (t->priv.o.direct) {
+        t->phase = EICE_TUNNEL_CLOSING;
+        return;
+    }
     if (t->phase == EICE_TUNNEL_OPEN) {
         const size_t len =
             code != 0 ? eice_ws_close(payload, code, eice_str_c("")) : 0;
@@ -12218,6 +12238,8 @@ EICEI_PRIVATE bool eicei_tunnel_step_closed(eice_tunnel *t)
     return false;
 }
 
+EICEI_PRIVATE void eicei_direct_run(eice_tunnel *t);
+
 EICEI_PRIVATE void eicei_tunnel_run(eice_tunnel *t)
 {
     static bool (*const steps[])(eice_tunnel *) = {
@@ -12226,6 +12248,10 @@ EICEI_PRIVATE void eicei_tunnel_run(eice_tunnel *t)
         eicei_tunnel_step_open,   eicei_tunnel_step_closing,
         eicei_tunnel_step_closed};
 
+    if (t->priv.o.direct) {
+        eicei_direct_run(t);
+        return;
+    }
     while (steps[t->phase](t)) {
     }
 }
@@ -12311,7 +12337,9 @@ EICEI_PRIVATE void eicei_tunnel_open_time(eice_tunnel *t)
     if (now >= eicei_tunnel_target_due(t)) {
         eicei_tunnel_error(t, EICE_E_TARGET_SILENT,
                            "%s accepted the tunnel, but %s sent nothing for "
-                           "%u s", t->priv.endpoint, t->priv.target,
+                           "%u s",
+                           t->priv.o.direct ? "it" : t->priv.endpoint,
+                           t->priv.target,
                            (unsigned)((now - t->priv.since_ms) / 1000));
         eicei_tunnel_stop(t, 1000);
     } else if (now >= eicei_tunnel_ping_due(t)) {
@@ -12360,6 +12388,48 @@ EICE_API void eice_tunnel_tick(eice_tunnel *t, uint64_t now_ms)
         eicei_tunnel_time_up(t);
     }
     eicei_tunnel_run(t);
+}
+
+/* ---- no tunnel at all -------------------------------------------------- */
+
+/* A direct connection has the same face, and no TLS and no frames behind it:
+ * the two buffers are what is on its way. */
+EICEI_PRIVATE unsigned eicei_direct_state(const eice_tunnel *t)
+{
+    const unsigned out = t->priv.out_len > 0 ? EICE_WANT_WRITE : 0;
+
+    if (t->phase == EICE_TUNNEL_CLOSING) {
+        return out;
+    }
+    return out | EICE_OPEN | (t->priv.pending > 0 ? EICE_HAVE_DATA : 0)
+           | (!t->priv.eof && t->priv.pending < sizeof t->priv.in
+                  ? EICE_WANT_READ : 0)
+           | (!t->priv.eof && t->priv.out_len < sizeof t->priv.out
+                  ? EICE_CAN_SEND : 0);
+}
+
+EICEI_PRIVATE void eicei_direct_run(eice_tunnel *t)
+{
+    if (t->phase == EICE_TUNNEL_OPEN && t->priv.eof && t->priv.pending == 0) {
+        if (t->priv.eof_why != EICE_OK) {
+            eicei_tunnel_error(t, t->priv.eof_why,
+                               "the connection to %s broke", t->priv.target);
+        }
+        t->priv.out_len = 0;
+        t->phase = EICE_TUNNEL_CLOSING;
+    }
+    if (t->phase == EICE_TUNNEL_CLOSING
+        && (t->priv.out_len == 0 || t->priv.eof)) {
+        t->phase = EICE_TUNNEL_CLOSED;
+    }
+}
+
+/* Takes n bytes from the front of a buffer. */
+EICEI_PRIVATE void eicei_direct_take(uint8_t *buffer, size_t *len, size_t n)
+{
+    n = n < *len ? n : *len;
+    *len -= n;
+    memmove(buffer, buffer + n, *len);
 }
 
 /* ---- set-up ------------------------------------------------------------ */
@@ -12411,14 +12481,17 @@ EICEI_PRIVATE const char *eicei_tunnel_mistake(const eice_tunnel_opts *o)
 {
     eice_ip ip;
 
+    if (!eice_ip_parse(o->private_ip, &ip)) {
+        return "private_ip is not an IP address";
+    }
+    if (o->direct) {
+        return NULL;
+    }
     if (o->host.len == 0) {
         return "host is missing";
     }
     if (!eicei_tunnel_id_ok(o->endpoint_id)) {
         return "endpoint_id is no endpoint's id";
-    }
-    if (!eice_ip_parse(o->private_ip, &ip)) {
-        return "private_ip is not an IP address";
     }
     if (o->max_duration_s > 3600) {
         return "max_duration_s is more than 3600";
@@ -12465,6 +12538,12 @@ EICE_API eice_err eice_tunnel_init(eice_tunnel *t, const eice_tunnel_opts *o)
     eicei_tunnel_name(t);
     t->priv.now_ms = o->now_ms;
     t->priv.since_ms = o->now_ms;
+    if (o->direct) {
+        t->phase = EICE_TUNNEL_OPEN;
+        t->priv.o.ping_ms = UINT32_MAX;
+        t->priv.expecting = t->priv.o.port == 22;
+        return EICE_OK;
+    }
     memset(&tls, 0, sizeof tls);
     tls.host = o->host;
     tls.trust = o->trust;
@@ -12491,6 +12570,9 @@ EICE_API unsigned eice_tunnel_state(const eice_tunnel *t)
     if (t->phase == EICE_TUNNEL_CLOSED) {
         return EICE_DONE;
     }
+    if (t->priv.o.direct) {
+        return eicei_direct_state(t);
+    }
     state = eice_tls_state(&t->tls) & (EICE_WANT_WRITE | EICE_WANT_READ);
     if (t->phase == EICE_TUNNEL_CLOSING) {
         return state & EICE_WANT_WRITE;
@@ -12508,19 +12590,32 @@ EICE_API unsigned eice_tunnel_state(const eice_tunnel *t)
 EICE_API size_t eice_tunnel_net_out(eice_tunnel *t, const uint8_t **p)
 {
     *p = NULL;
+    if (t->priv.o.direct) {
+        *p = t->priv.out;
+        return t->priv.out_len;
+    }
     return (eice_tunnel_state(t) & EICE_WANT_WRITE) != 0
                ? eice_tls_net_out(&t->tls, p) : 0;
 }
 
 EICE_API void eice_tunnel_net_out_ack(eice_tunnel *t, size_t n)
 {
-    eice_tls_net_out_ack(&t->tls, n);
+    if (t->priv.o.direct) {
+        eicei_direct_take(t->priv.out, &t->priv.out_len, n);
+    } else {
+        eice_tls_net_out_ack(&t->tls, n);
+    }
     eicei_tunnel_run(t);
 }
 
 EICE_API size_t eice_tunnel_net_in(eice_tunnel *t, uint8_t **p)
 {
     *p = NULL;
+    if (t->priv.o.direct) {
+        *p = t->priv.in + t->priv.pending;
+        return (eicei_direct_state(t) & EICE_WANT_READ) != 0
+                   ? sizeof t->priv.in - t->priv.pending : 0;
+    }
     return (eice_tunnel_state(t) & EICE_WANT_READ) != 0
                ? eice_tls_net_in(&t->tls, p) : 0;
 }
@@ -12535,7 +12630,12 @@ EICE_API void eice_tunnel_net_in_ack(eice_tunnel *t, size_t n)
 {
     if (n > 0) {
         eicei_tunnel_alive(t);
-        eice_tls_net_in_ack(&t->tls, n);
+        if (t->priv.o.direct) {
+            t->priv.pending += n;
+            t->heard = true;
+        } else {
+            eice_tls_net_in_ack(&t->tls, n);
+        }
         eicei_tunnel_run(t);
     }
 }
@@ -12547,7 +12647,9 @@ EICE_API void eice_tunnel_net_eof(eice_tunnel *t, eice_err why)
     }
     t->priv.eof = true;
     t->priv.eof_why = why;
-    eice_tls_eof(&t->tls);
+    if (!t->priv.o.direct) {
+        eice_tls_eof(&t->tls);
+    }
     eicei_tunnel_run(t);
 }
 
@@ -12558,6 +12660,10 @@ EICE_API size_t eice_tunnel_app_in(eice_tunnel *t, uint8_t **p)
     *p = NULL;
     if ((eice_tunnel_state(t) & EICE_CAN_SEND) == 0) {
         return 0;
+    }
+    if (t->priv.o.direct) {
+        *p = t->priv.out + t->priv.out_len;
+        return sizeof t->priv.out - t->priv.out_len;
     }
     n = eice_tls_app_in(&t->tls, p) - EICEI_TUNNEL_FRAME_HEAD;
     *p += EICEI_TUNNEL_FRAME_HEAD;
@@ -12571,7 +12677,11 @@ EICE_API void eice_tunnel_app_in_ack(eice_tunnel *t, size_t n)
     if (n == 0 || eice_tunnel_app_in(t, &p) < n) {
         return;
     }
-    eicei_tunnel_send(t, p - EICEI_TUNNEL_FRAME_HEAD, EICE_WS_BINARY, n);
+    if (t->priv.o.direct) {
+        t->priv.out_len += n;
+    } else {
+        eicei_tunnel_send(t, p - EICEI_TUNNEL_FRAME_HEAD, EICE_WS_BINARY, n);
+    }
     if (!t->priv.expecting) {
         t->priv.expecting = true;
         t->priv.since_ms = t->priv.now_ms;
@@ -12583,7 +12693,9 @@ EICE_API size_t eice_tunnel_app_out(eice_tunnel *t, const uint8_t **p)
 {
     uint8_t *data = NULL;
 
-    if (t->priv.pending > 0) {
+    if (t->priv.o.direct) {
+        data = t->priv.in;
+    } else if (t->priv.pending > 0) {
         (void)eice_tls_app_out(&t->tls, &data);
     }
     *p = data;
@@ -12595,8 +12707,12 @@ EICE_API void eice_tunnel_app_out_ack(eice_tunnel *t, size_t n)
     n = n < t->priv.pending ? n : t->priv.pending;
     if (n > 0) {
         eicei_tunnel_alive(t);
-        t->priv.pending -= n;
-        eice_tls_app_out_ack(&t->tls, n);
+        if (t->priv.o.direct) {
+            eicei_direct_take(t->priv.in, &t->priv.pending, n);
+        } else {
+            t->priv.pending -= n;
+            eice_tls_app_out_ack(&t->tls, n);
+        }
         eicei_tunnel_run(t);
     }
 }
@@ -18372,6 +18488,9 @@ EICEI_PRIVATE bool eicei_rule_apply(const char *rule, eicei_link *l)
  * nor a rule. */
 EICEI_PRIVATE void eicei_link_route(eice_conn *c, eicei_link *l, bool direct)
 {
+    /* the instance itself is no business of an HTTP proxy either */
+    const bool target = c->chosen && !l->tls
+                        && strcmp(l->host, c->tunnel_host) == 0;
     size_t i;
 
     eicei_copy_c(l->target_host, sizeof l->target_host, l->host);
@@ -18381,9 +18500,10 @@ EICEI_PRIVATE void eicei_link_route(eice_conn *c, eicei_link *l, bool direct)
             break;
         }
     }
-    l->proxied = !direct && eice_proxy_for(&c->cred.settings, l->tls,
-                                           eice_str_c(l->host), l->port,
-                                           &l->proxy, &l->error);
+    l->proxied = !direct && !target
+                 && eice_proxy_for(&c->cred.settings, l->tls,
+                                   eice_str_c(l->host), l->port, &l->proxy,
+                                   &l->error);
     l->proxied_plain = l->proxied && !l->tls;
     if (l->proxied && l->proxy.tls) {
         eice_fail(&l->error, EICE_E_PROXY, EICE_STAGE_PROXY,
@@ -19777,22 +19897,49 @@ EICEI_PRIVATE void eicei_endpoint_pick(eice_conn *c)
 }
 
 /* Host and address of the tunnel, once everything they depend on is known. */
+/* With EICE_ROUTE_AUTO only once the instance is known. */
+EICEI_PRIVATE bool eicei_is_direct(const eice_conn *c)
+{
+    const eice_instance *i = &c->instance;
+
+    return c->o.route == EICE_ROUTE_DIRECT
+           || (c->o.route == EICE_ROUTE_AUTO
+               && (i->public_ip[0] != 0
+                   || (i->private_ip[0] == 0 && i->ipv6[0] != 0)));
+}
+
+EICEI_PRIVATE const char *eicei_address(const eice_conn *c)
+{
+    const eice_instance *i = &c->instance;
+
+    if (eicei_set(c->o.private_ip)) {
+        return c->o.private_ip;
+    }
+    if (eicei_is_direct(c) && i->public_ip[0] != 0) {
+        return i->public_ip;
+    }
+    if (eicei_is_direct(c) && i->ipv6[0] != 0) {
+        return i->ipv6;
+    }
+    return i->private_ip[0] != 0 ? i->private_ip : i->ipv6;
+}
+
 EICEI_PRIVATE void eicei_choose(eice_conn *c)
 {
     const eice_instance *i = &c->instance;
     eice_error e;
 
-    if (eicei_set(c->o.endpoint_id) && eicei_set(c->o.endpoint_dns)) {
+    if (eicei_is_direct(c)) {
+        eicei_copy_c(c->tunnel_host, sizeof c->tunnel_host,
+                     eicei_address(c));
+    } else if (eicei_set(c->o.endpoint_id) && eicei_set(c->o.endpoint_dns)) {
         eicei_copy_c(c->endpoint.id, sizeof c->endpoint.id, c->o.endpoint_id);
         eicei_copy_c(c->tunnel_host, sizeof c->tunnel_host,
                      c->o.endpoint_dns);
     } else {
         eicei_endpoint_pick(c);
     }
-    eicei_copy_c(c->private_ip, sizeof c->private_ip,
-                 eicei_set(c->o.private_ip) ? c->o.private_ip
-                 : i->private_ip[0] != 0    ? i->private_ip
-                                            : i->ipv6);
+    eicei_copy_c(c->private_ip, sizeof c->private_ip, eicei_address(c));
     if (c->private_ip[0] == 0 && c->state == EICEI_CONN_RUN) {
         memset(&e, 0, sizeof e);
         eice_fail(&e, EICE_E_NO_INSTANCE, EICE_STAGE_TARGET,
@@ -19948,6 +20095,7 @@ EICEI_PRIVATE void eicei_tunnel_begin(eice_conn *c, eicei_link *l)
     o.user_agent = eice_str_c(c->o.user_agent);
     o.unix_s = c->now.unix_s + c->clock_offset;
     o.now_ms = c->now.ms;
+    o.direct = eicei_is_direct(c);
     o.tls_timeout_ms = c->o.connect_timeout_ms;
     o.upgrade_timeout_ms = c->o.answer_timeout_ms;
     o.target_timeout_ms = c->o.answer_timeout_ms;
@@ -19960,7 +20108,9 @@ EICEI_PRIVATE void eicei_tunnel_begin(eice_conn *c, eicei_link *l)
 
 EICEI_PRIVATE void eicei_tunnel_dial(eice_conn *c)
 {
-    eicei_link *l = eicei_link_open(c, true, eice_str_c(c->tunnel_host), 443,
+    const bool direct = eicei_is_direct(c);
+    eicei_link *l = eicei_link_open(c, !direct, eice_str_c(c->tunnel_host),
+                                    direct ? c->o.port : (uint16_t)443,
                                     false);
 
     if (l != NULL) {
@@ -19982,9 +20132,11 @@ EICEI_PRIVATE void eicei_tunnel_log(eice_conn *c)
 
     if (open && !c->tunnel_logged) {
         c->tunnel_logged = true;
-        a = eicei_conn_trail(c, EICE_STAGE_UPGRADE, EICE_OK, c->tunnel_began,
-                             t->request_id);
-        eicei_attempt_says(a, "%s to %s port %d", c->endpoint.id,
+        a = eicei_conn_trail(c, eicei_is_direct(c) ? EICE_STAGE_CONNECT
+                                                   : EICE_STAGE_UPGRADE,
+                             EICE_OK, c->tunnel_began, t->request_id);
+        eicei_attempt_says(a, "%s to %s port %d",
+                           eicei_is_direct(c) ? "directly" : c->endpoint.id,
                            c->private_ip, (int)c->o.port);
         c->tunnel_began = c->now.ms;
         c->moved = true;
@@ -20444,9 +20596,16 @@ EICEI_PRIVATE bool eicei_wants_push(const eice_conn *c)
            || (c->o.goal == EICE_GOAL_TUNNEL && c->o.public_key.len > 0);
 }
 
+EICEI_PRIVATE bool eicei_route_known(const eice_conn *c)
+{
+    return c->o.route != EICE_ROUTE_AUTO
+           || c->calls[EICE_OP_DESCRIBE_INSTANCES].state == EICEI_CALL_DONE;
+}
+
 EICEI_PRIVATE bool eicei_wants_endpoint(const eice_conn *c)
 {
-    return eicei_wants_tunnel(c)
+    return eicei_wants_tunnel(c) && eicei_route_known(c)
+           && !eicei_is_direct(c)
            && !(eicei_set(c->o.endpoint_id) && eicei_set(c->o.endpoint_dns));
 }
 
@@ -20456,6 +20615,9 @@ EICEI_PRIVATE bool eicei_wants_instance(const eice_conn *c)
 
     if (c->o.goal == EICE_GOAL_FIND || (eicei_wants_push(c) && !by_id)) {
         return true;
+    }
+    if (eicei_wants_tunnel(c) && c->o.route != EICE_ROUTE_ENDPOINT) {
+        return !eicei_set(c->o.private_ip) || c->o.route == EICE_ROUTE_AUTO;
     }
     return eicei_wants_tunnel(c)
            && (!eicei_set(c->o.private_ip) || !eicei_set(c->o.endpoint_id));
@@ -21002,6 +21164,11 @@ EICEI_PRIVATE eice_err eicei_conn_check(const eice_conn_opts *o, eice_error *e)
     if (eicei_set(o->endpoint_dns) && !eicei_set(o->endpoint_id)) {
         return eice_fail(e, EICE_E_ARGUMENT, EICE_STAGE_CONFIG,
                          "an endpoint's DNS name needs its id too");
+    }
+    if (o->route == EICE_ROUTE_DIRECT && eicei_set(o->endpoint_id)) {
+        return eice_fail(e, EICE_E_ARGUMENT, EICE_STAGE_CONFIG,
+                         "a direct connection takes no endpoint (%s)",
+                         o->endpoint_id);
     }
     if (o->max_tunnel_duration_s > 3600) {
         return eice_fail(e, EICE_E_ARGUMENT, EICE_STAGE_CONFIG,

@@ -19,6 +19,7 @@ from sim.world import MAIN_ENDPOINT
 
 WEB = "i-0123456789abcdef0"
 ADDRESS = "10.20.1.23"
+PUBLIC = "203.0.113.10"
 
 
 def aws(w, line, **options):
@@ -34,6 +35,12 @@ def endpoint(w):
     return MAIN_ENDPOINT, w.sim.world.endpoint_host(found)
 
 
+def reachable(w, instance=WEB, ip=PUBLIC):
+    """An environment in which the sshd of an instance has a public address."""
+    port = w.sshd(instance)["port"]
+    return w.env(EICE_CONNECT_TO=f"{ip}:22:127.0.0.1:{port} {w.env()['EICE_CONNECT_TO']}")
+
+
 # ssh
 
 @test
@@ -43,7 +50,7 @@ def ssh_examples(w):
                  "--connection-type eice",
                  "aws ec2-instance-connect ssh --instance-id i-1234567890example "
                  "--os-user ec2-user --ssh-port 22 --eice-options maxTunnelDuration=1800"):
-        result = aws(w, line, data=b"echo in; exit 3\n").expect(3, line)
+        result = aws(w, line, data=b"echo in; exit 3\n", env=reachable(w)).expect(3, line)
         contains(result.text, "in\n", line)
 
 
@@ -59,6 +66,48 @@ def eice_options(w):
               data=b"exit 4\n").expect(4, text)
         equal(w.actions(), {"SendSSHPublicKey": 1, "openTunnel": 1}, text)
         equal(w.requests("openTunnel")[0]["params"]["maxTunnelDuration"], "60", text)
+
+
+@test
+def direct(w):
+    """The key is pushed; no endpoint is described or used, and no proxy is asked."""
+    env = reachable(w)
+    env["HTTP_PROXY"] = env["http_proxy"] = "http://127.0.0.1:9"
+    for words in (["ssh", "--direct", WEB],
+                  ["ec2-instance-connect", "ssh", "--instance-id", WEB],
+                  ["ec2-instance-connect", "ssh", "--instance-id", WEB, "--connection-type",
+                   "direct"]):
+        w.sim.ctl("clear")
+        result = w.eice(*words, data=b"head -c 3000000 /dev/zero | wc -c; exit 3\n", env=env)
+        contains(result.expect(3, f"{words}").text, "3000000", f"{words}")
+        equal(w.actions(), {"DescribeInstances": 1, "SendSSHPublicKey": 1}, f"{words}")
+    w.sim.world.instance(WEB).update(public_ip=None, ipv6=None)
+    result = w.eice("ssh", "--direct", WEB, "cat", data=bytes(range(256)) * 20000,
+                    env=reachable(w, ip=ADDRESS)).expect(0)
+    equal(result.out, bytes(range(256)) * 20000, "both ways, to the private address")
+    w.sim.ctl("clear")
+    w.run([w.program, "ec2-instance-connect", "ssh", "--instance-id", WEB, "--instance-ip",
+           PUBLIC, "--connection-type", "direct"], data=b"exit 3\n", env=env).expect(3)
+    equal(w.actions(), {"SendSSHPublicKey": 1}, "calls when the address is given")
+    w.eice("ec2-instance-connect", "ssh", "--instance-id", WEB, data=b"exit 3\n").expect(3)
+    equal(w.actions().get("openTunnel"), 1, "auto without a public address")
+
+
+@test
+def direct_that_fails(w):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        rules = f"{PUBLIC}:22:127.0.0.1:{port} {w.env()['EICE_CONNECT_TO']}"
+        result = w.eice("ssh", "--direct", "--answer-timeout", "2", WEB, "true",
+                        env=w.env(EICE_CONNECT_TO=rules)).expect(255)
+        contains(result.err, f"{PUBLIC}:22 sent nothing", "a server that is silent")
+    result = w.eice("ssh", "--direct", WEB, "true", env=w.env(
+        EICE_CONNECT_TO=rules, AWS_MAX_ATTEMPTS="1")).expect(255)
+    contains(result.err, "refused", "nothing listens there")
+    result = w.eice("ssh", "--direct", "--endpoint-id", MAIN_ENDPOINT, WEB).expect(255)
+    contains(result.err, MAIN_ENDPOINT, "an endpoint with --direct")
+    w.eice("ec2-instance-connect", "ssh", "--instance-id", WEB, "--connection-type", "direct",
+           "--eice-options", "maxTunnelDuration=60").expect(252)
 
 
 # open-tunnel

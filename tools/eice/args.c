@@ -29,6 +29,7 @@ typedef enum set_kind {
     SET_IGNORED, /* accepted, no effect here */
     SET_WITHOUT, /* said to be missing; `help` has what */
     SET_REFUSED, /* an error; `help` has why */
+    SET_DIRECT,
     SET_EICE,    /* --eice-options */
     SET_QUERY,   /* answered at once: -V, -Q */
     SET_HELP
@@ -109,6 +110,8 @@ static const option options[] = {
      SET_FLAG, AT(subsystem), 0, 0},
     {'e', NULL, "CHAR", "ssh", "escape character (~), or none", SET_ESCAPE,
      AT(escape), 0, 0},
+    {0, "direct", NULL, "ssh", "no endpoint: TCP to its public address",
+     SET_DIRECT, AT(conn.route), 0, 0},
     {'4', NULL, NULL, "ssh", "IPv4 only", SET_FAMILY, AT(family), 4, 0},
     {'6', NULL, NULL, "ssh", "IPv6 only", SET_FAMILY, AT(family), 6, 0},
     {'E', NULL, "FILE", "ssh", "append what eice says to this file",
@@ -189,7 +192,7 @@ static const option options[] = {
      AT(conn.user), 0, 0},
     {0, "ssh-port", "PORT", "ec2-ssh", "port on the instance (22)", SET_PORT,
      AT(conn.port), 1, 65535},
-    {0, "connection-type", "TYPE", "ec2-ssh", "eice or auto", SET_TEXT,
+    {0, "connection-type", "TYPE", "ec2-ssh", "direct, eice or auto", SET_TEXT,
      AT(connection_type), 0, 0},
     {0, "eice-options", "OPTIONS", "ec2-ssh",
      "maxTunnelDuration=S,endpointId=ID,dnsName=NAME, or as JSON", SET_EICE,
@@ -617,6 +620,20 @@ int cli_set_openssh(cli *c, char *text)
                            text);
 }
 
+/* Options without a value that are more than a flag. */
+static void set_state(cli *c, set_kind kind)
+{
+    if (kind == SET_VERBOSE) {
+        c->verbose++;
+    } else if (kind == SET_DIRECT) {
+        c->conn.route = EICE_ROUTE_DIRECT;
+    } else if (kind == SET_NO_TTY) {
+        c->tty = CLI_TTY_NO;
+    } else {
+        c->tty = c->tty == CLI_TTY_YES ? CLI_TTY_FORCE : CLI_TTY_YES;
+    }
+}
+
 static int set_option(cli *c, const option *o, char *value)
 {
     give(c, o->offset);
@@ -635,13 +652,10 @@ static int set_option(cli *c, const option *o, char *value)
     case SET_RULE:
         return set_rule(c, value);
     case SET_VERBOSE:
-        c->verbose++;
-        return -1;
     case SET_TTY:
-        c->tty = c->tty == CLI_TTY_YES ? CLI_TTY_FORCE : CLI_TTY_YES;
-        return -1;
     case SET_NO_TTY:
-        c->tty = CLI_TTY_NO;
+    case SET_DIRECT:
+        set_state(c, o->kind);
         return -1;
     case SET_POLICY:
     case SET_ESCAPE:

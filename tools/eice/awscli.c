@@ -319,6 +319,24 @@ static int send_key(cli *c)
 
 /* ---- ssh --------------------------------------------------------------- */
 
+static bool set_route(cli *c)
+{
+    static const char *const words[] = {"eice", "direct", "auto"};
+    static const eice_route routes[] = {EICE_ROUTE_ENDPOINT, EICE_ROUTE_DIRECT,
+                                        EICE_ROUTE_AUTO};
+    const char *type = c->connection_type != NULL ? c->connection_type
+                                                  : "auto";
+    size_t i;
+
+    for (i = 0; i < 3; i++) {
+        if (strcmp(type, words[i]) == 0) {
+            c->conn.route = routes[i];
+            return true;
+        }
+    }
+    return false;
+}
+
 static int connect_ssh(cli *c)
 {
     static char *none[1];
@@ -330,16 +348,20 @@ static int connect_ssh(cli *c)
     if (c->conn.target == NULL) {
         return cli_usage_error(c, "--instance-id is needed", NULL);
     }
-    if (c->connection_type != NULL && strcmp(c->connection_type, "eice") != 0
-        && strcmp(c->connection_type, "auto") != 0) {
-        return cli_usage_error(c, "--connection-type can be eice or auto",
+    if (!set_route(c)) {
+        return cli_usage_error(c, "--connection-type can be direct, eice or "
+                                  "auto",
                                c->connection_type);
     }
-    if (c->conn.private_ip != NULL
-        && (c->connection_type == NULL
-            || strcmp(c->connection_type, "auto") == 0)) {
+    if (c->conn.private_ip != NULL && c->conn.route == EICE_ROUTE_AUTO) {
         return cli_usage_error(c, "--instance-ip needs a --connection-type",
                                c->conn.private_ip);
+    }
+    if (c->conn.route == EICE_ROUTE_DIRECT
+        && (c->conn.endpoint_id != NULL
+            || cli_given(c, &c->conn.max_tunnel_duration_s))) {
+        return cli_usage_error(c, "--eice-options go with an endpoint only",
+                               NULL);
     }
     none[0] = strdup(c->conn.target);
     c->argv = none;
