@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Forwards of `eice ssh` and `eice forward` through a real sshd: -L, -D, -W, UNIX sockets, many
+"""Forwards of `eice ssh` and `eice forward` through a real sshd: -L, -R, -D, -W, UNIX sockets, many
 connections at once, ends of one direction, sessions that are lost."""
 
 import concurrent.futures
@@ -203,6 +203,56 @@ def many_dynamic(w):
     known(w)
     with Server(digest_back) as server, forwarding(w, "-D", "0") as ((port,), _):
         exchange_many(lambda: socks5(port, "localhost", server.port)[0], "connections through -D")
+
+
+@test(seconds=90)
+def many_remote(w):
+    known(w)
+    with Server(digest_back) as server, \
+            forwarding(w, "-R", f"0:localhost:{server.port}") as ((port,), running):
+        matches(running.err, rf"Allocated port \d+ for remote forward to localhost:{server.port}",
+                "what it says")
+        exchange_many(lambda: dial(port), "connections through -R")
+        exchange_many(lambda: dial(port), "and once more")
+        equal(server.count, 2 * MANY, "connections at the server")
+
+
+@test
+def remote_ends(w):
+    """Half-closed both ways, refused, UNIX sockets on both sides."""
+    known(w)
+    here = w.path("here.sock")
+    there = os.path.join(w.remote_home(), "listens.sock")
+    with Server(lambda sock: (sock.sendall(b"bye\n"), sock.shutdown(socket.SHUT_WR),
+                              got.append(read_all(sock)))) as server, Server(echo, here), \
+            forwarding(w, "-R", f"0:127.0.0.1:{server.port}",
+                       "-R", f"0:localhost:{free_port()}",
+                       "-R", f"{there}:{here}") as ((first, second), running):
+        got = []
+        with dial(first) as sock:
+            equal(read_all(sock), b"bye\n", "what the server said")
+            sock.sendall(b"after its end")
+        eventually(lambda: got, [b"after its end"], "what was sent then")
+        with dial(second) as sock:
+            equal(sock.recv(10), b"", "a destination that refuses")
+        running.expect("Connection refused")
+        eventually(lambda: os.path.exists(there), True, "the socket there")
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(there)
+            sock.sendall(b"path to path")
+            equal(sock.recv(20), b"path to path", "echo")
+
+
+@test
+def remote_refused(w):
+    known(w)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        words = ["-R", f"127.0.0.1:{taken.getsockname()[1]}:localhost:1"]
+        result = w.eice("ssh", *words, "web-1", "echo on").expect(0)
+        check(result.err, "a warning")
+        result = w.eice("ssh", "-o", "ExitOnForwardFailure=yes", *words, "web-1", "echo on")
+        result.expect(255)
+        equal(result.out, b"", "the command does not run")
 
 
 @test
@@ -605,6 +655,27 @@ def expired_tunnel(w):
         with dial(first_port(ready)) as sock:
             sock.sendall(b"again")
             equal(sock.recv(10), b"again", "echo through the second tunnel")
+
+
+@test
+def remote_survives(w):
+    """-R of `eice forward` is asked for again on the next session."""
+    known(w)
+    port = free_port()
+    with Server(echo) as server:
+        with keeping(w, "web-1", "-R", f"{port}:localhost:{server.port}") as (_, running):
+            w.sshd("web-1", "restart")
+            running.expect("connected again")
+            end = time.monotonic() + 10
+            while True:
+                try:
+                    with dial(port) as sock:
+                        sock.sendall(b"back")
+                        equal(sock.recv(10), b"back", "echo through the second session")
+                    break
+                except OSError:
+                    check(time.monotonic() < end, "nobody listens there")
+                    time.sleep(0.05)
 
 
 @test

@@ -208,7 +208,8 @@ void cli_forwards_attach(cli_forwards *t, eice_ssh *ssh);
 /* Takes no new connections. */
 void cli_forwards_stop(cli_forwards *t);
 size_t cli_forwards_busy(const cli_forwards *t); /* connections there are */
-bool cli_forwards_failed(const cli_forwards *t); /* -W was refused */
+bool cli_forwards_failed(const cli_forwards *t); /* -W, or one of -R */
+bool cli_forwards_settled(const cli_forwards *t); /* all of -R answered */
 void cli_forwards_list(const cli_forwards *t, FILE *out);
 /* One line of JSON about the listeners. */
 void cli_forwards_ready(const cli_forwards *t, FILE *out);

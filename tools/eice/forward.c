@@ -36,10 +36,18 @@ typedef struct listener {
     char address[EICE_IP_TEXT];
 } listener;
 
+/* A listener at the other side. */
+typedef struct remote {
+    const cli_forward *forward;
+    int number;           /* -1: none */
+    bool settled;         /* it listens, or never will */
+} remote;
+
 typedef enum relay_state {
     RELAY_ASKING,   /* a SOCKS client has not said where it wants to */
     RELAY_WAITING,  /* for a session, or a free channel */
     RELAY_OPENING,
+    RELAY_DIALING,  /* -R: the connection to its destination here */
     RELAY_OPEN,
     RELAY_REFUSED,  /* the client gets its answer, then the end */
     RELAY_DRAINING, /* all was delivered; waits for the client to hang up */
@@ -61,6 +69,7 @@ typedef struct relay {
     bool in_open;         /* the client may send more */
     bool out_open;        /* the client was not told the end */
     bool told;            /* the far side was */
+    bool second;          /* -R: localhost is tried as ::1 */
     uint64_t sent;
     uint64_t got;
     uint64_t began_ms;
@@ -81,11 +90,15 @@ struct cli_forwards {
     eice_ssh *ssh;        /* NULL: connections wait */
     listener listeners[LISTENERS];
     size_t listener_count;
+    remote remotes[EICE_MAX_LISTENERS];
+    size_t remote_count;
+    bool remote_failed;
     relay *relays[CLI_RELAYS];
     size_t relay_count;
     size_t most;
     bool accepting;
     bool again;           /* something moved: look again before waiting */
+    bool listened;        /* cli_forwards_listen was called */
     bool failed;          /* the connection of stdin and stdout was refused */
 };
 
@@ -338,50 +351,65 @@ static int listen_at(cli_forwards *t, const cli_forward *f,
     return 0;
 }
 
-static int listen_path(cli_forwards *t, const cli_forward *f)
-{
-    struct sockaddr_un a;
-    const mode_t old = umask(0177);
-    int number;
+typedef union address {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+    struct sockaddr_un path;
+} endpoint;
 
-    memset(&a, 0, sizeof a);
-    a.sun_family = AF_UNIX;
-    memcpy(a.sun_path, f->bind, strlen(f->bind));
-    number = listen_at(t, f, (const struct sockaddr *)&a, sizeof a);
-    umask(old);
-    return number;
+/* From the text of an IP address, or a path; 0: it is neither. */
+static socklen_t address_make(endpoint *a, const char *text, uint16_t port)
+{
+    eice_ip ip;
+
+    memset(a, 0, sizeof *a);
+    if (text[0] == '/' && strlen(text) < sizeof a->path.sun_path) {
+        a->path.sun_family = AF_UNIX;
+        memcpy(a->path.sun_path, text, strlen(text));
+        return sizeof a->path;
+    }
+    if (!eice_ip_parse(eice_str_c(text), &ip)) {
+        return 0;
+    }
+    if (ip.family == 4) {
+        a->v4.sin_family = AF_INET;
+        a->v4.sin_port = htons(port);
+        memcpy(&a->v4.sin_addr, ip.bytes, 4);
+        return sizeof a->v4;
+    }
+    a->v6.sin6_family = AF_INET6;
+    a->v6.sin6_port = htons(port);
+    memcpy(&a->v6.sin6_addr, ip.bytes, 16);
+    return sizeof a->v6;
 }
 
 /* 0, or errno. With port 0 the first address chooses for all. */
 static int listen_address(cli_forwards *t, const cli_forward *f,
                           const char *text, uint16_t *port)
 {
-    union {
-        struct sockaddr any;
-        struct sockaddr_in v4;
-        struct sockaddr_in6 v6;
-    } a;
-    eice_ip ip;
+    endpoint a;
+    const socklen_t len = address_make(&a, text, *port);
     int number;
 
-    if (!eice_ip_parse(eice_str_c(text), &ip)) {
+    if (len == 0) {
         return EADDRNOTAVAIL;
     }
-    memset(&a, 0, sizeof a);
-    if (ip.family == 4) {
-        a.v4.sin_family = AF_INET;
-        a.v4.sin_port = htons(*port);
-        memcpy(&a.v4.sin_addr, ip.bytes, 4);
-    } else {
-        a.v6.sin6_family = AF_INET6;
-        a.v6.sin6_port = htons(*port);
-        memcpy(&a.v6.sin6_addr, ip.bytes, 16);
-    }
-    number = listen_at(t, f, &a.any, ip.family == 4 ? sizeof a.v4
-                                                    : sizeof a.v6);
+    number = listen_at(t, f, &a.any, len);
     if (number == 0) {
         *port = t->listeners[t->listener_count - 1].port;
     }
+    return number;
+}
+
+static int listen_path(cli_forwards *t, const cli_forward *f)
+{
+    const mode_t old = umask(0177);
+    uint16_t port = 0;
+    int number;
+
+    number = listen_address(t, f, f->bind, &port);
+    umask(old);
     return number;
 }
 
@@ -501,7 +529,7 @@ static void relay_free(cli_forwards *t, size_t i)
                 (unsigned)(now_ms() - r->began_ms));
     }
     drop_far(t, r);
-    if (r->forward != NULL) {
+    if (r->forward != NULL && r->in >= 0) {
         close(r->in);
     }
     free(r->socks);
@@ -848,6 +876,185 @@ static bool drain(relay *r)
     return moved;
 }
 
+/* ---- -R: connections that come from there ------------------------------ */
+
+/* Towards the destination here; -1 with errno. */
+static int dial(const relay *r)
+{
+    const char *host = strcmp(r->host, "localhost") != 0 ? r->host
+                       : r->second                       ? "::1"
+                                                         : "127.0.0.1";
+    endpoint a;
+    const socklen_t len = address_make(&a, host, r->port);
+    const int on = 1;
+    const int fd = len != 0 ? socket(a.any.sa_family, SOCK_STREAM, 0) : -1;
+    int number;
+
+    if (len == 0) {
+        errno = EADDRNOTAVAIL;
+    }
+    if (fd < 0) {
+        return -1;
+    }
+    set_flags(fd);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    if (connect(fd, &a.any, len) != 0 && errno != EINPROGRESS) {
+        number = errno;
+        close(fd);
+        errno = number;
+        return -1;
+    }
+    return fd;
+}
+
+static void dial_again(cli_forwards *t, relay *r, int number)
+{
+    char to[PLACE];
+
+    if (!r->second && strcmp(r->host, "localhost") == 0) {
+        r->second = true;
+        close(r->in);
+        r->in = dial(r);
+        r->out = r->in;
+        if (r->in >= 0) {
+            return;
+        }
+    }
+    relay_name(r, to);
+    cli_say(t->r->c, "%s -> %s: %s", r->from, to, strerror(number));
+    r->state = RELAY_OVER;
+}
+
+static bool dialing(cli_forwards *t, relay *r)
+{
+    socklen_t size = sizeof(int);
+    int number = 0;
+
+    if (!r->writable) {
+        return false;
+    }
+    r->writable = false;
+    if (getsockopt(r->in, SOL_SOCKET, SO_ERROR, &number, &size) == 0
+        && number == 0) {
+        r->state = RELAY_OPEN;
+    } else {
+        dial_again(t, r, number);
+    }
+    return true;
+}
+
+static void accept_remote(cli_forwards *t, int channel, const remote *from)
+{
+    relay *r = relay_new(t, -1, -1);
+
+    if (r == NULL) {
+        eice_channel_close(t->ssh, channel);
+        return;
+    }
+    r->forward = from->forward;
+    r->channel = channel;
+    r->state = RELAY_DIALING;
+    snprintf(r->from, sizeof r->from, "remote port %u",
+             (unsigned)eice_listen_port(t->ssh, from->number));
+    snprintf(r->host, sizeof r->host, "%s", from->forward->host);
+    r->port = from->forward->host_port;
+    r->in = dial(r);
+    r->out = r->in;
+    if (r->in < 0) {
+        dial_again(t, r, errno);
+    }
+}
+
+static void settle(cli_forwards *t, remote *m)
+{
+    const unsigned state = eice_listen_state(t->ssh, m->number);
+    const cli_forward *f = m->forward;
+    char to[PLACE];
+
+    if ((state & EICE_LISTEN_FAILED) != 0) {
+        cli_report(t->r->c, eice_listen_error(t->ssh, m->number));
+        eice_ssh_unlisten(t->ssh, m->number);
+        m->number = -1;
+        t->remote_failed = true;
+    } else if ((state & EICE_LISTEN_OPEN) == 0) {
+        return;
+    } else if (f->port == 0 && f->bind[0] != '/') {
+        place(to, f->host, f->host_port);
+        fprintf(stderr, "Allocated port %u for remote forward to %s\n",
+                (unsigned)eice_listen_port(t->ssh, m->number), to);
+    }
+    m->settled = true;
+}
+
+static bool remotes_step(cli_forwards *t)
+{
+    bool moved = false;
+    int number;
+    int channel;
+    size_t i;
+
+    for (i = 0; i < t->remote_count; i++) {
+        if (t->ssh != NULL && !t->remotes[i].settled) {
+            settle(t, &t->remotes[i]);
+        }
+    }
+    while (t->ssh != NULL && t->remote_count > 0
+           && t->relay_count < CLI_RELAYS
+           && (channel = eice_ssh_accept_channel(t->ssh, &number)) >= 0) {
+        for (i = 0; t->remotes[i].number != number; i++) {
+            if (i + 1 == t->remote_count) {
+                eice_channel_close(t->ssh, channel);
+                return true;
+            }
+        }
+        accept_remote(t, channel, &t->remotes[i]);
+        moved = true;
+    }
+    return moved;
+}
+
+/* Asks for all of -R on this session. */
+static void ask_remotes(cli_forwards *t)
+{
+    const cli_forward *f;
+    eice_listen_opts o;
+    remote *m;
+
+    t->remote_count = 0;
+    for (f = t->r->c->forwards; f != NULL; f = f->next) {
+        if (f->kind != 'R' || t->remote_count == EICE_MAX_LISTENERS) {
+            t->remote_failed = t->remote_failed || f->kind == 'R';
+            continue;
+        }
+        memset(&o, 0, sizeof o);
+        o.host = strcmp(f->bind, "*") == 0 ? "" : f->bind;
+        o.port = f->port;
+        o.path = f->bind[0] == '/' ? f->bind : NULL;
+        m = &t->remotes[t->remote_count++];
+        m->forward = f;
+        m->number = eice_ssh_listen(t->ssh, &o);
+        m->settled = m->number < 0;
+        if (m->number < 0) {
+            cli_say(t->r->c, "-R %s: %s", f->text,
+                    eice_err_text((eice_err)m->number));
+            m->number = -1;
+            t->remote_failed = true;
+        }
+    }
+}
+
+bool cli_forwards_settled(const cli_forwards *t)
+{
+    size_t i;
+
+    for (i = 0; i < t->remote_count; i++) {
+        if (!t->remotes[i].settled) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool relay_step(cli_forwards *t, relay *r)
 {
     bool moved = send_answer(r);
@@ -859,6 +1066,8 @@ static bool relay_step(cli_forwards *t, relay *r)
         return begin_far(t, r) || moved;
     case RELAY_OPENING:
         return opening(t, r) || moved;
+    case RELAY_DIALING:
+        return dialing(t, r);
     case RELAY_OPEN:
         moved = upstream(t, r) || moved;
         if (r->state == RELAY_OPEN && answered(r)) {
@@ -951,6 +1160,7 @@ static int relay_in_events(cli_forwards *t, relay *r)
     case RELAY_OPEN:
         return (far_state(t, r) & FAR_READY) != 0 ? POLLIN : 0;
     case RELAY_WAITING:
+    case RELAY_DIALING:
     case RELAY_REFUSED:
     case RELAY_OVER:
         break;
@@ -972,8 +1182,10 @@ size_t cli_forwards_fds(cli_forwards *t, struct pollfd *fds, size_t cap)
 
         if (r != NULL) {
             const int in = relay_in_events(t, r);
-            const int out = r->out_at < r->out_len || !answered(r) ? POLLOUT
-                                                                   : 0;
+            const int out = r->out_at < r->out_len || !answered(r)
+                                    || r->state == RELAY_DIALING
+                                ? POLLOUT
+                                : 0;
 
             add(fds, &n, cap, r->in, r->in == r->out ? in | out : in);
             add(fds, &n, cap, r->out, r->in == r->out ? 0 : out);
@@ -1015,6 +1227,7 @@ bool cli_forwards_work(cli_forwards *t, const struct pollfd *fds, size_t n)
             note_ready(t, &fds[i]);
         }
     }
+    t->again = remotes_step(t);
     for (i = 0; i < CLI_RELAYS; i++) {
         relay *r = t->relays[i];
 
@@ -1070,7 +1283,11 @@ bool cli_forwards_listen(cli_forwards *t)
     bool good = true;
 
     for (f = t->r->c->forwards; f != NULL; f = f->next) {
-        good = listen_one(t, f) && good;
+        good = (f->kind == 'R' || listen_one(t, f)) && good;
+    }
+    t->listened = true;
+    if (t->ssh != NULL) {
+        ask_remotes(t);
     }
     return good;
 }
@@ -1089,14 +1306,19 @@ void cli_forwards_attach(cli_forwards *t, eice_ssh *ssh)
         }
         r->channel = -1;
         if (r->state == RELAY_OPENING
-            || (r->state == RELAY_OPEN && untouched(r))) {
+            || (r->state == RELAY_OPEN && untouched(r)
+                && r->forward->kind != 'R')) {
             r->state = RELAY_WAITING;
             r->told = false;
-        } else if (r->state == RELAY_OPEN) {
+        } else if (r->state == RELAY_OPEN || r->state == RELAY_DIALING) {
             r->state = RELAY_OVER;
         }
     }
     t->ssh = ssh;
+    t->remote_count = 0;
+    if (ssh != NULL && t->listened) {
+        ask_remotes(t);
+    }
     t->again = true;
 }
 
@@ -1124,7 +1346,7 @@ size_t cli_forwards_busy(const cli_forwards *t)
 
 bool cli_forwards_failed(const cli_forwards *t)
 {
-    return t->failed;
+    return t->failed || t->remote_failed;
 }
 
 void cli_forwards_stop(cli_forwards *t)
@@ -1216,10 +1438,16 @@ void cli_forwards_ready(const cli_forwards *t, FILE *out)
 
 bool cli_forwards_listening(const cli_forwards *t)
 {
+    const cli_forward *f;
     size_t i;
 
     for (i = 0; i < t->listener_count; i++) {
         if (t->listeners[i].fd >= 0) {
+            return true;
+        }
+    }
+    for (f = t->r->c->forwards; f != NULL; f = f->next) {
+        if (f->kind == 'R') {
             return true;
         }
     }

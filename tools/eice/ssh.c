@@ -445,11 +445,12 @@ static bool connect_session(cli_run *r, cli *c)
     return false;
 }
 
-/* What was asked for by -L, -D and -W; false: the end, and reported. */
+/* What was asked for by -L, -D, -R and -W; false: the end, and reported. */
 static bool begin_forwards(session *s)
 {
     cli *c = s->r->c;
     cli_forwards *t;
+    bool good;
 
     if (c->stdio_to == NULL && (c->forwards == NULL || c->no_forwards)) {
         return true;
@@ -460,7 +461,12 @@ static bool begin_forwards(session *s)
     }
     cli_forwards_attach(t, s->ssh);
     if (c->stdio_to == NULL) {
-        return cli_forwards_listen(t) || !c->strict_forwards;
+        good = cli_forwards_listen(t);
+        while (!cli_forwards_settled(t)
+               && (eice_conn_state(s->r->conn) & EICE_DONE) == 0) {
+            cli_run_turn(s->r, NULL, 0);
+        }
+        return (good && !cli_forwards_failed(t)) || !c->strict_forwards;
     }
     if (!cli_forwards_stdio(t, c->stdio_to)) {
         cli_usage_error(c, "-W: bad destination", c->stdio_to);
