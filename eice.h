@@ -771,6 +771,11 @@ typedef struct eice_rsa_key {
  * 0.1 s for 2048 bits, now and then several times that. False (bits out of
  * range, no room on the way): the key is wiped. */
 EICE_API bool eice_rsa_generate(eice_rsa_key *k, unsigned bits, eice_drbg *d);
+/* From its numbers, big-endian: n of 2048 to 4096 bits (a multiple of 8), e
+ * below 2^32, d, p, q, 1 / q mod p. False, the key being wiped, when they are
+ * out of range or do not belong together: a signature is tried. */
+EICE_API bool eice_rsa_set(eice_rsa_key *k, eice_str n, eice_str e, eice_str d,
+                           eice_str p, eice_str q, eice_str iq);
 /* RSASSA-PKCS1-v1_5 (RFC 8017 8.2) with SHA-256, or SHA-512 when `sha512`.
  * Bytes of the signature, those of n; 0 when the key is none. Constant time
  * in the key. */
@@ -1626,6 +1631,12 @@ typedef struct eice_user_key {
 /* A new key: Ed25519, or RSA of 2048 bits (see eice_rsa_generate). */
 EICE_API bool eice_user_key_generate(eice_user_key *k, eice_key_kind kind,
                                      eice_drbg *d);
+/* Reads the text of a private key file: Ed25519 or RSA (2048 to 4096 bits),
+ * without passphrase, in the format of OpenSSH, in PKCS#8 or, RSA, in PKCS#1.
+ * The text is decoded in place; it is the caller's to wipe. False, with an
+ * empty key: EICE_E_ARGUMENT, which calls the file `name`. */
+EICE_API bool eice_user_key_read(eice_user_key *k, const char *name,
+                                 void *text, size_t len, eice_error *e);
 /* An eice_sign_fn whose `user` is an eice_user_key. */
 EICE_API ptrdiff_t eice_user_key_sign(void *user, eice_str algorithm,
                                       eice_str data, uint8_t *sig,
@@ -4299,6 +4310,122 @@ EICE_API bool eice_rsa_generate(eice_rsa_key *k, unsigned bits, eice_drbg *d)
     memmove(k->n, pk.n, pk.nlen);
     k->bits = bits;
     k->e = 65537;
+    return true;
+}
+
+EICEI_PRIVATE eice_str eicei_rsa_strip(eice_str s)
+{
+    while (s.len > 0 && s.ptr[0] == 0) {
+        s = eice_str_make(s.ptr + 1, s.len - 1);
+    }
+    return s;
+}
+
+/* d mod (p - 1), bit by bit, in a time that depends on lengths only. `p` is
+ * odd and as long as `out`. */
+EICEI_PRIVATE void eicei_rsa_exponent(uint8_t *out, eice_str p, eice_str d)
+{
+    uint8_t less[EICE_RSA_MAX / 2];
+    size_t bit;
+    size_t i;
+
+    memset(out, 0, p.len);
+    for (bit = 0; bit < d.len * 8; bit++) {
+        uint32_t carry = (uint32_t)(uint8_t)d.ptr[bit / 8] >> (7 - bit % 8) & 1;
+        uint32_t borrow = 0;
+        uint8_t keep;
+
+        for (i = p.len; i-- > 0;) {
+            carry |= (uint32_t)out[i] << 1;
+            out[i] = (uint8_t)(carry & 0xff);
+            carry >>= 8;
+        }
+        for (i = p.len; i-- > 0;) {
+            const uint32_t m = (uint8_t)p.ptr[i] & (i + 1 == p.len ? 0xfeu
+                                                                   : 0xffu);
+
+            borrow = out[i] - m - borrow;
+            less[i] = (uint8_t)(borrow & 0xff);
+            borrow = borrow >> 8 & 1;
+        }
+        keep = (uint8_t)(0 - (borrow & (carry ^ 1)));
+        for (i = 0; i < p.len; i++) {
+            out[i] = (uint8_t)((out[i] & keep) | (less[i] & ~keep & 0xff));
+        }
+    }
+    eice_wipe(less, sizeof less);
+}
+
+/* Whether a signature of the private half fits the public half. */
+EICEI_PRIVATE bool eicei_rsa_pair(eice_rsa_key *k)
+{
+    uint8_t sig[EICE_RSA_MAX];
+    uint8_t hash[32];
+    uint8_t got[32];
+    uint8_t e[4];
+    br_rsa_public_key pk;
+    size_t n;
+
+    memset(sig, 0, sizeof sig);
+    n = eice_rsa_sign(k, false, eice_str_c(""), sig);
+    eice_sha256(hash, NULL, 0);
+    e[0] = (uint8_t)(k->e >> 24);
+    e[1] = (uint8_t)(k->e >> 16 & 0xff);
+    e[2] = (uint8_t)(k->e >> 8 & 0xff);
+    e[3] = (uint8_t)(k->e & 0xff);
+    pk.n = k->n;
+    pk.nlen = n;
+    pk.e = e;
+    pk.elen = sizeof e;
+    return n > 0
+           && br_rsa_pkcs1_vrfy_get_default()(sig, n, BR_HASH_OID_SHA256,
+                                              sizeof hash, &pk, got)
+                  != 0
+           && memcmp(hash, got, sizeof hash) == 0;
+}
+
+EICE_API bool eice_rsa_set(eice_rsa_key *k, eice_str n, eice_str e, eice_str d,
+                           eice_str p, eice_str q, eice_str iq)
+{
+    eice_str part[5];
+    size_t i;
+
+    part[0] = eicei_rsa_strip(p);
+    part[1] = eicei_rsa_strip(q);
+    part[2] = part[0];
+    part[3] = part[1];
+    part[4] = eicei_rsa_strip(iq);
+    n = eicei_rsa_strip(n);
+    e = eicei_rsa_strip(e);
+    d = eicei_rsa_strip(d);
+    memset(k, 0, sizeof *k);
+    if (n.len < 256 || n.len > EICE_RSA_MAX || (n.ptr[0] & 0x80) == 0
+        || e.len == 0 || e.len > 4 || d.len > n.len) {
+        return false;
+    }
+    for (i = 0; i < 5; i++) {
+        if (part[i].len == 0 || part[i].len > EICE_RSA_MAX / 2
+            || (i < 2 && (part[i].ptr[part[i].len - 1] & 1) == 0)) {
+            eice_wipe(k, sizeof *k);
+            return false;
+        }
+        k->at[i] = (uint16_t)(i * (EICE_RSA_MAX / 2 + 1));
+        k->len[i] = (uint16_t)part[i].len;
+        if (i == 2 || i == 3) {
+            eicei_rsa_exponent(k->secret + k->at[i], part[i], d);
+        } else {
+            memcpy(k->secret + k->at[i], part[i].ptr, part[i].len);
+        }
+    }
+    for (i = 0; i < e.len; i++) {
+        k->e = k->e << 8 | (uint8_t)e.ptr[i];
+    }
+    memcpy(k->n, n.ptr, n.len);
+    k->bits = (uint32_t)n.len * 8;
+    if (!eicei_rsa_pair(k)) {
+        eice_wipe(k, sizeof *k);
+        return false;
+    }
     return true;
 }
 
@@ -10223,6 +10350,220 @@ EICE_API bool eice_user_key_generate(eice_user_key *k, eice_key_kind kind,
         eicei_user_key_rsa(k);
     }
     return k->blob_len > 0;
+}
+
+/* The text between the lines BEGIN and END of a PEM file (RFC 7468), decoded
+ * in place; `label` is what BEGIN says. */
+EICEI_PRIVATE bool eicei_pem(char *text, size_t len, eice_str *label,
+                             eice_str *body)
+{
+    eice_str rest = eice_str_make(text, len);
+    const eice_str begin = eice_str_c("-----BEGIN ");
+    eice_str line;
+    size_t n = 0;
+    ptrdiff_t got;
+    size_t i;
+
+    do {
+        if (rest.len == 0) {
+            return false;
+        }
+        line = eice_str_trim(eice_str_cut(&rest, '\n'));
+    } while (!eice_str_starts(line, "-----BEGIN ") || line.len < 16
+             || line.ptr[line.len - 1] != '-');
+    *label = eice_str_make(line.ptr + begin.len, line.len - begin.len - 5);
+    text = text + (rest.ptr - text);
+    for (;;) {
+        if (rest.len == 0) {
+            return false;
+        }
+        line = eice_str_trim(eice_str_cut(&rest, '\n'));
+        if (eice_str_starts(line, "-----END ")) {
+            break;
+        }
+        for (i = 0; i < line.len; i++) {
+            text[n++] = line.ptr[i];
+        }
+    }
+    got = eice_base64_decode(eice_str_make(text, n), text, n);
+    *body = eice_str_make(text, got > 0 ? (size_t)got : 0);
+    return got > 0;
+}
+
+/* One element of DER (X.690 8.1, 10.1) with this tag, off the front. */
+EICEI_PRIVATE bool eicei_der(eice_str *from, unsigned tag, eice_str *out)
+{
+    const unsigned char *p = (const unsigned char *)from->ptr;
+    size_t head = 2;
+    size_t n;
+
+    if (from->len < 2 || p[0] != tag) {
+        return false;
+    }
+    n = p[1];
+    if (n == 0x81 && from->len >= 3 && p[2] >= 0x80) {
+        n = p[2];
+        head = 3;
+    } else if (n == 0x82 && from->len >= 4 && p[2] != 0) {
+        n = (size_t)p[2] << 8 | p[3];
+        head = 4;
+    } else if (n >= 0x80) {
+        return false;
+    }
+    if (n > from->len - head) {
+        return false;
+    }
+    *out = eice_str_make(from->ptr + head, n);
+    *from = eice_str_make(from->ptr + head + n, from->len - head - n);
+    return true;
+}
+
+/* RFC 8017 A.1.2. */
+EICEI_PRIVATE bool eicei_user_key_pkcs1(eice_user_key *k, eice_str der)
+{
+    eice_str part[9]; /* version, n, e, d, p, q, d mod ..., 1 / q mod p */
+    eice_str all;
+    size_t i;
+
+    if (!eicei_der(&der, 0x30, &all)) {
+        return false;
+    }
+    for (i = 0; i < 9; i++) {
+        if (!eicei_der(&all, 0x02, &part[i])) {
+            return false;
+        }
+    }
+    if (!eice_rsa_set(&k->rsa, part[1], part[2], part[3], part[4], part[5],
+                      part[8])) {
+        return false;
+    }
+    eicei_user_key_rsa(k);
+    return k->blob_len > 0;
+}
+
+/* RFC 5958 2, RFC 8410 7. */
+EICEI_PRIVATE bool eicei_user_key_pkcs8(eice_user_key *k, eice_str der)
+{
+    static const unsigned char rsa[]
+        = {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01};
+    static const unsigned char ed25519[] = {0x2b, 0x65, 0x70};
+    eice_str all;
+    eice_str version;
+    eice_str algorithm;
+    eice_str oid;
+    eice_str secret;
+
+    if (!eicei_der(&der, 0x30, &all) || !eicei_der(&all, 0x02, &version)
+        || !eicei_der(&all, 0x30, &algorithm)
+        || !eicei_der(&algorithm, 0x06, &oid)
+        || !eicei_der(&all, 0x04, &secret)) {
+        return false;
+    }
+    if (eice_str_eq(oid, eice_str_make(rsa, sizeof rsa))) {
+        return eicei_user_key_pkcs1(k, secret);
+    }
+    if (!eice_str_eq(oid, eice_str_make(ed25519, sizeof ed25519))
+        || !eicei_der(&secret, 0x04, &all) || all.len != sizeof k->seed) {
+        return false;
+    }
+    memcpy(k->seed, all.ptr, sizeof k->seed);
+    eicei_user_key_ed25519(k);
+    return true;
+}
+
+/* The private half inside OpenSSH's format: the name of the type is read. */
+EICEI_PRIVATE bool eicei_user_key_parts(eice_user_key *k, eice_str type,
+                                        eice_str in)
+{
+    eice_str part[6]; /* RSA: n, e, d, 1 / q mod p, p, q */
+    const size_t count = eice_str_is(type, "ssh-rsa") ? 6 : 2;
+    size_t i;
+
+    for (i = 0; i < count; i++) {
+        if (!eicei_key_get(&in, &part[i])) {
+            return false;
+        }
+    }
+    if (count == 6) {
+        if (eice_rsa_set(&k->rsa, part[0], part[1], part[2], part[4], part[5],
+                         part[3])) {
+            eicei_user_key_rsa(k);
+        }
+    } else if (eice_str_is(type, EICEI_KEY_ED25519) && part[1].len == 64) {
+        memcpy(k->seed, part[1].ptr, sizeof k->seed);
+        eicei_user_key_ed25519(k);
+    }
+    return k->blob_len > 0;
+}
+
+/* OpenSSH's PROTOCOL.key. The public half must be what the private half
+ * makes: it is what the server is shown. */
+EICEI_PRIVATE bool eicei_user_key_openssh(eice_user_key *k, eice_str in,
+                                          bool *encrypted)
+{
+    static const char magic[] = "openssh-key-v1";
+    eice_str head[3]; /* cipher, KDF, its options */
+    eice_str blob;
+    eice_str secret;
+    eice_str type;
+    uint32_t count;
+    uint32_t check[2];
+    size_t i;
+
+    if (in.len < sizeof magic || memcmp(in.ptr, magic, sizeof magic) != 0) {
+        return false;
+    }
+    in = eice_str_make(in.ptr + sizeof magic, in.len - sizeof magic);
+    for (i = 0; i < 3; i++) {
+        if (!eicei_key_get(&in, &head[i])) {
+            return false;
+        }
+    }
+    *encrypted = !eice_str_is(head[0], "none");
+    return !*encrypted && eicei_key_u32(&in, &count) && count == 1
+           && eicei_key_get(&in, &blob) && eicei_key_get(&in, &secret)
+           && eicei_key_u32(&secret, &check[0])
+           && eicei_key_u32(&secret, &check[1]) && check[0] == check[1]
+           && eicei_key_get(&secret, &type)
+           && eicei_user_key_parts(k, type, secret)
+           && eice_str_eq(blob, eice_str_make(k->blob, k->blob_len));
+}
+
+EICE_API bool eice_user_key_read(eice_user_key *k, const char *name,
+                                 void *text, size_t len, eice_error *e)
+{
+    eice_str label = eice_str_c("");
+    eice_str body;
+    bool good = false;
+    bool encrypted = false;
+
+    memset(k, 0, sizeof *k);
+    if (eicei_pem((char *)text, len, &label, &body)) {
+        if (eice_str_is(label, "OPENSSH PRIVATE KEY")) {
+            good = eicei_user_key_openssh(k, body, &encrypted);
+        } else if (eice_str_is(label, "PRIVATE KEY")) {
+            good = eicei_user_key_pkcs8(k, body);
+        } else if (eice_str_is(label, "RSA PRIVATE KEY")) {
+            good = eicei_user_key_pkcs1(k, body);
+        }
+    }
+    if (good) {
+        return true;
+    }
+    eice_wipe(k, sizeof *k);
+    encrypted = encrypted || eice_str_is(label, "ENCRYPTED PRIVATE KEY");
+    eice_fail(e, EICE_E_ARGUMENT, EICE_STAGE_CONFIG,
+              encrypted ? "%s is protected by a passphrase, which is not "
+                          "supported"
+                        : "%s holds no Ed25519 or RSA key (2048 to 4096 bits) "
+                          "that can be read",
+              name);
+    eice_copy_text(e->remedy, sizeof e->remedy,
+                   eice_str_c(encrypted
+                                  ? "take the passphrase off a copy: "
+                                    "ssh-keygen -p -N '' -f COPY"
+                                  : "ssh-keygen -t ed25519 makes a key"));
+    return false;
 }
 
 EICE_API ptrdiff_t eice_user_key_sign(void *user, eice_str algorithm,

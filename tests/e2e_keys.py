@@ -4,9 +4,10 @@
     tests/e2e_keys.py [--eice PROGRAM] [name …]
 """
 
+import os
 import sys
 
-from e2elib import contains, equal, main, test
+from e2elib import check, contains, equal, main, need, test
 
 
 def pushed(w):
@@ -32,6 +33,63 @@ def made_rsa(w):
 def made_of_no_type(w):
     for bad in ("dsa", "", "RSA"):
         contains(w.eice("ssh", "--key-type", bad, "web-1").expect(255).err, "ed25519, rsa", bad)
+    equal(w.requests(), [], "requests")
+
+
+# the user's own
+
+def keygen(w, name, *words, passphrase=""):
+    path = w.path("test_" + name)
+    w.run([need("ssh-keygen", "openssh-client"), "-q", *words, "-N", passphrase, "-C", "me",
+           "-f", path]).expect(0)
+    return path
+
+
+def convert(w, name, *words):
+    """The same key in a PEM format."""
+    w.run([need("ssh-keygen", "openssh-client"), "-q", "-p", *words, "-N", "", "-P", "", "-f",
+           name]).expect(0)
+    return name
+
+
+@test(seconds=120)
+def own_keys(w):
+    """Every kind and format; the pushed key is the one ssh-keygen shows."""
+    paths = [keygen(w, "ed", "-t", "ed25519"),
+             keygen(w, "rsa2", "-t", "rsa", "-b", "2048"),
+             keygen(w, "rsa3", "-t", "rsa", "-b", "3072"),
+             convert(w, keygen(w, "pkcs1", "-t", "rsa", "-b", "2048"), "-m", "PEM"),
+             convert(w, keygen(w, "pkcs8", "-t", "rsa", "-b", "2048"), "-m", "PKCS8")]
+    wanted = []
+    for path in paths:
+        w.eice("-q", "ssh", "-i", path, "web-1", "echo in").expect(0, path)
+        with open(path + ".pub", encoding="ascii") as f:
+            wanted.append(f.read().split()[1])
+    ed8 = w.path("test_ed8")
+    w.run([need("openssl", "openssl"), "genpkey", "-algorithm", "ed25519", "-out", ed8]).expect(0)
+    os.chmod(ed8, 0o600)
+    w.eice("ssh", "-i" + ed8, "web-1", "true").expect(0)
+    got = [r["params"]["SSHPublicKey"].split()[1] for r in w.requests("SendSSHPublicKey")]
+    equal(got[:-1], wanted, "pushed")
+
+
+@test
+def keys_refused(w):
+    """With the file and a remedy, before anything is asked."""
+    good = keygen(w, "open", "-t", "ed25519")
+    os.chmod(good, 0o640)
+    with open(good, encoding="ascii") as f:
+        text = f.read()
+    cases = [(good, "0640"), (w.path("none"), "no private key file"),
+             (keygen(w, "locked", "-t", "ed25519", passphrase="secret"), "passphrase"),
+             (keygen(w, "ec", "-t", "ecdsa"), "no Ed25519 or RSA key"),
+             (keygen(w, "small", "-t", "rsa", "-b", "1024"), "2048"),
+             (w.write("test_short", text[:200]), "no Ed25519"),
+             (w.write("empty", ""), "no Ed25519")]
+    for path, why in cases:
+        result = w.eice("ssh", "-i", path, "web-1", "true").expect(255, path)
+        contains(result.err, why, path)
+        check(path in result.err, result.err)
     equal(w.requests(), [], "requests")
 
 

@@ -4,6 +4,8 @@
  *   keys_helper check KNOWN_HOSTS HOST   VERDICT LINE
  *   keys_helper types KNOWN_HOSTS HOST   TYPE ...
  *   keys_helper line HOST                the line of a known_hosts file
+ *   keys_helper private STEP             the line of a private key; damaged
+ *                                        forms of it are refused or read
  *   keys_helper agent SOCKET SEED STEP   serves; the key's line comes first
  *
  * A line of a .pub file is read from stdin where there is a key; SEED is in
@@ -101,6 +103,52 @@ static int line(const char *host)
     eice_known_hosts_line(&b, eice_str_c(host), blob, blob_len);
     printf("%.*s", (int)b.len, b.ptr);
     return b.overflow;
+}
+
+/* Reads a copy of `len` bytes that ends where its memory ends. */
+static bool read_private(eice_user_key *k, const char *from, size_t len)
+{
+    char *copy = (char *)malloc(len > 0 ? len : 1);
+    eice_error e;
+    bool good;
+
+    memset(&e, 0, sizeof e);
+    memcpy(copy, from, len);
+    good = eice_user_key_read(k, "FILE", copy, len, &e);
+    free(copy);
+    if (!good && (e.code != EICE_E_ARGUMENT || k->blob_len != 0)) {
+        die("no error");
+    }
+    return good;
+}
+
+static int private_key(size_t step)
+{
+    const eice_str all = read_all(stdin);
+    static char out[2000];
+    eice_user_key k;
+    eice_user_key other;
+    eice_buf b;
+    size_t i;
+
+    if (!read_private(&k, all.ptr, all.len)) {
+        die("no private key");
+    }
+    for (i = 0; i < all.len; i++) {
+        if (read_private(&other, all.ptr, i) && i + 40 < all.len) {
+            die("a part of a key was read");
+        }
+    }
+    for (i = 0; i < all.len; i += step) {
+        text[i] ^= 4;
+        /* a comment, or padding: else another key, but never a wrong pair */
+        (void)read_private(&other, all.ptr, all.len);
+        text[i] ^= 4;
+    }
+    eice_buf_init(&b, out, sizeof out);
+    eice_key_line(&b, k.blob, k.blob_len, eice_str_c(""));
+    printf("%s\n", eice_buf_c(&b));
+    return 0;
 }
 
 /* ---- agent ------------------------------------------------------------- */
@@ -211,9 +259,12 @@ int main(int argc, char **argv)
     if (eice_str_is(what, "line") && argc == 3) {
         return line(argv[2]);
     }
+    if (eice_str_is(what, "private") && argc == 3) {
+        return private_key((size_t)atoi(argv[2]));
+    }
     if (eice_str_is(what, "agent") && argc == 5) {
         return agent(argv[2], argv[3], argv[4]);
     }
     return die("key | check FILE HOST | types FILE HOST | line HOST | "
-               "agent SOCKET SEED STEP");
+               "private STEP | agent SOCKET SEED STEP");
 }

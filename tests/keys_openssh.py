@@ -95,6 +95,27 @@ def broken_keys(bench):
         same("%d bytes" % len(blob), ours == 0, theirs == 0)
 
 
+def private_keys(bench):
+    """Each format; cut short anywhere and with bytes changed it does no harm."""
+    for name, bits in (("ed25519256", 0), ("rsa2048", 2048), ("rsa4096", 4096)):
+        for form in ("", "PKCS8", "PEM") if bits else ("",):
+            path = bench.write("private", bench.read(name))
+            os.chmod(path, 0o600)
+            if form:
+                same(form, bench.run("ssh-keygen", "-q", "-p", "-N", "", "-P", "", "-m", form,
+                                     "-f", path).returncode, 0)
+            same(name + form, bench.ours("private", "1" if not bits else str(bits // 50),
+                                         key=bench.read("private")).strip(), bench.pair(name))
+    pkcs8 = bench.run("openssl", "genpkey", "-algorithm", "ed25519").stdout
+    path = bench.write("private", pkcs8)
+    os.chmod(path, 0o600)
+    bench.ours("private", "1", key=pkcs8)
+    for name in ("rsa1024", "ecdsa256", "dsa1024"):
+        if name in bench.keys:
+            same(name, bench.run(bench.helper, "private", "1",
+                                 input=bench.read(name)).returncode, 2)
+
+
 # --- known_hosts ------------------------------------------------------------
 
 HOSTS = ["i-0123456789abcdef0", "i-0fedcba9876543210", "plain.example", "PLAIN.example",
@@ -348,8 +369,8 @@ def ssh_login(bench):
     return None
 
 
-CASES = [fingerprints, broken_keys, known_hosts, hashed, line_writer, agent_list, agent_sign,
-         agent_refuses, agent_wire, ssh_login]
+CASES = [fingerprints, broken_keys, private_keys, known_hosts, hashed, line_writer, agent_list,
+         agent_sign, agent_refuses, agent_wire, ssh_login]
 
 
 def main():

@@ -92,6 +92,8 @@ static const option options[] = {
     {0, "identity", "FILE", "ssh-config",
      "private key for OpenSSH; FILE.pub is pushed", SET_TEXT, AT(identity), 0,
      0},
+    {'i', NULL, "FILE", "ssh", "log in with this private key, not a new one",
+     SET_TEXT, AT(user_key), 0, 0},
     {0, "key-type", "TYPE", "ssh forward",
      "of the key made for the login: ed25519 (default), rsa (FIPS hosts)",
      SET_KEY_TYPE, AT(conn.key_type), 0, 0},

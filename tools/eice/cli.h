@@ -58,6 +58,7 @@ typedef struct cli {
     size_t rules;               /* of connect_to, from the command line */
     const char *host_pattern;   /* ssh-config */
     const char *identity;
+    const char *user_key;       /* ssh -i */
     const char *program;        /* argv[0] */
     int misused;                /* exit status of a wrong command line */
     uint16_t local_port;        /* open-tunnel */
@@ -245,5 +246,7 @@ bool cli_carry(cli *c, int in, int out, uint32_t idle_ms);
  * running ssh-agent that EC2 Instance Connect takes; NULL looks for
  * ~/.ssh/id_ed25519.pub, ~/.ssh/id_rsa.pub, then the agent. Reports. */
 bool cli_public_key(const cli *c, const char *from, char *line, size_t cap);
+/* The private key of -i, and the line of its public half. Reports. */
+bool cli_user_key(const cli *c, eice_user_key *key, char *line, size_t cap);
 
 #endif

@@ -2,6 +2,7 @@
 #include "cli.h"
 
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -171,4 +172,56 @@ bool cli_public_key(const cli *c, const char *from, char *line, size_t cap)
     snprintf(e.remedy, sizeof e.remedy, "name a .pub file");
     cli_report(c, &e);
     return false;
+}
+
+/* ---- the user's own private key ---------------------------------------- */
+
+/* As OpenSSH has it: a private key that others may read is none. */
+static bool private_file(const char *path, eice_error *e)
+{
+    struct stat s;
+
+    if (stat(path, &s) == 0 && s.st_uid == getuid()
+        && (s.st_mode & 077) != 0) {
+        eice_fail(e, EICE_E_ARGUMENT, EICE_STAGE_CONFIG,
+                  "%s can be read or written by others (mode 0%u%u%u)", path,
+                  (unsigned)(s.st_mode >> 6 & 7),
+                  (unsigned)(s.st_mode >> 3 & 7), (unsigned)(s.st_mode & 7));
+        snprintf(e->remedy, sizeof e->remedy, "chmod 600 the file");
+        return false;
+    }
+    return true;
+}
+
+bool cli_user_key(const cli *c, eice_user_key *key, char *line, size_t cap)
+{
+    eice_error e;
+    eice_blob text;
+    eice_buf b;
+    bool absent = false;
+    bool good;
+
+    memset(&e, 0, sizeof e);
+    memset(&text, 0, sizeof text);
+    good = private_file(c->user_key, &e)
+           && eice_posix_read_file(c->user_key, 65536, &text, &absent, &e)
+                  == EICE_OK;
+    if (good && absent) {
+        good = false;
+        eice_fail(&e, EICE_E_ARGUMENT, EICE_STAGE_CONFIG,
+                  "there is no private key file %s", c->user_key);
+    }
+    good = good && eice_user_key_read(key, c->user_key, text.ptr, text.len, &e);
+    if (text.ptr != NULL) {
+        eice_wipe(text.ptr, text.len);
+    }
+    eice_blob_free(&text);
+    if (!good) {
+        cli_report(c, &e);
+        return false;
+    }
+    eice_buf_init(&b, line, cap);
+    eice_key_line(&b, key->blob, key->blob_len, eice_str_c(""));
+    (void)eice_buf_c(&b);
+    return !b.overflow;
 }
