@@ -1975,13 +1975,16 @@ typedef enum eice_need_kind {
                           lock, atomically, mode 0600. Answer: code */
     EICE_NEED_HOSTKEY, /* name: host; text: key blob. Answer: EICE_OK accepts,
                           any other code refuses */
-    EICE_NEED_FETCH    /* name: host; port, tls: send `text`, a whole request
+    EICE_NEED_FETCH,   /* name: host; port, tls: send `text`, a whole request
                           of HTTP, there, without a proxy if `direct`.
                           Answer: status, data: the body, at most `max` bytes,
                           or a code and, in data, why. At most `attempts`
                           tries of timeout_ms each: again when none came, or
                           one of status 429 or from 500 on. eice_conn does
                           this itself */
+    EICE_NEED_STS      /* params: of AssumeRoleWithWebIdentity. Answer: data:
+                          the body of an answer that is OK. eice_conn does
+                          this itself, and ends with the error of the call */
 } eice_need_kind;
 
 typedef struct eice_need {
@@ -1997,6 +2000,8 @@ typedef struct eice_need {
     bool direct;
     uint32_t timeout_ms;
     unsigned attempts;
+    const eice_pair *params; /* STS */
+    size_t param_count;
 } eice_need;
 
 typedef struct eice_answer {
@@ -2063,17 +2068,18 @@ typedef struct eice_cred_opts {
  * All variables are asked for at once, then both files. Providers are tried
  * in the order of the SDKs: given keys; environment; role_arn; web identity;
  * IAM Identity Center; credentials file; login; credential_process; config
- * file; container; instance metadata (version 2 only). The last two ask for
- * one thing after the other, LATE; so does a missing region, of the instance
- * metadata. One that finds something broken ends the search. Those
- * this version cannot use end it too, with a text that names the setting:
+ * file; container; instance metadata (version 2 only). Web identity and the
+ * last two ask for one thing after the other, LATE; so does a missing region,
+ * of the instance metadata. One that finds something broken ends the search.
+ * Those this version cannot use end it too, with a text that names the setting:
  * what a profile asks for is never passed over in silence. */
 typedef struct eice_cred {
     eice_settings settings;
     eice_keys keys;
     char provider[128];  /* where the keys came from, for people: "given",
                             "environment", "profile NAME (FILE)",
-                            "container (HOST)", "instance role NAME" */
+                            "container (HOST)", "instance role NAME",
+                            "web identity as ROLE" */
     int64_t expires_unix_s; /* of the keys; 0: not known */
     eice_error error;
     struct {
@@ -2098,6 +2104,7 @@ typedef struct eice_cred {
         unsigned imds_attempts;
         char token[256];
         char role[80];
+        eice_pair params[3]; /* for STS */
         char why[160];       /* the last provider found nothing */
     } priv;
 } eice_cred;
@@ -2106,8 +2113,8 @@ typedef struct eice_cred {
  * is allocated yet. EICE_OK, or EICE_E_CONFIG when o->region is malformed:
  * then it is done already. */
 EICE_API eice_err eice_cred_init(eice_cred *c, const eice_cred_opts *o);
-/* The next need that was not handed out yet (ENV, FILE and FETCH); false
- * when there is none for now. Ids of ENV are 0, 1, 2, ... */
+/* The next need that was not handed out yet (ENV, FILE, FETCH and STS);
+ * false when there is none for now. Ids of ENV are 0, 1, 2, ... */
 EICE_API bool eice_cred_need(eice_cred *c, eice_need *need);
 /* Answers a need by its id; an unknown id and a second answer are ignored. A
  * code other than EICE_OK ends the resolution. */
@@ -2162,6 +2169,7 @@ typedef enum eice_op {
     EICE_OP_DESCRIBE_ENDPOINTS, /* DescribeInstanceConnectEndpoints */
     EICE_OP_SEND_SSH_PUBLIC_KEY,
     EICE_OP_GET_CALLER_IDENTITY,
+    EICE_OP_ASSUME_WEB_IDENTITY, /* AssumeRoleWithWebIdentity: not signed */
     EICE_OP_COUNT
 } eice_op;
 
@@ -13112,6 +13120,8 @@ EICE_API void eice_tunnel_wipe(eice_tunnel *t)
     X(NO_PROXY, "NO_PROXY")                                                   \
     X(CGI, "REQUEST_METHOD")                                                  \
     X(WEB_IDENTITY, "AWS_WEB_IDENTITY_TOKEN_FILE")                            \
+    X(ROLE_ARN, "AWS_ROLE_ARN")                                               \
+    X(ROLE_SESSION, "AWS_ROLE_SESSION_NAME")                                  \
     X(CONTAINER_PATH, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")               \
     X(CONTAINER_URL, "AWS_CONTAINER_CREDENTIALS_FULL_URI")                    \
     X(CONTAINER_TOKEN, "AWS_CONTAINER_AUTHORIZATION_TOKEN")                   \
@@ -13152,6 +13162,7 @@ static const char *const eicei_cred_env_names[EICEI_ENV_COUNT] = {
     X(CA_BUNDLE, "ca_bundle")                                                 \
     X(MAX_ATTEMPTS, "max_attempts")                                           \
     X(ROLE, "role_arn")                                                       \
+    X(ROLE_SESSION, "role_session_name")                                      \
     X(WEB_IDENTITY, "web_identity_token_file")                                \
     X(SSO_ACCOUNT, "sso_account_id")                                          \
     X(SSO_ROLE, "sso_role_name")                                              \
@@ -14147,11 +14158,14 @@ EICEI_PRIVATE bool eicei_cred_member(eice_cred *c, eice_str doc,
     return true;
 }
 
-/* Keys of a JSON document whose members are `names`: id, secret, token,
- * expiry. The answer's memory is not kept. */
-EICEI_PRIVATE eicei_cred_verdict eicei_cred_json(eice_cred *c, eice_str doc,
-                                                 const char *const names[4],
-                                                 const char *from)
+typedef bool eicei_cred_field(eice_cred *c, eice_str doc, const char *name,
+                              size_t *at);
+
+/* Keys of a document whose members are `names`: id, secret, token, expiry.
+ * The answer's memory is not kept. */
+EICEI_PRIVATE eicei_cred_verdict eicei_cred_fields(
+    eice_cred *c, eice_str doc, eicei_cred_field *field,
+    const char *const names[4], const char *from)
 {
     const char *text[4];
     size_t at[4];
@@ -14161,8 +14175,8 @@ EICEI_PRIVATE eicei_cred_verdict eicei_cred_json(eice_cred *c, eice_str doc,
     eice_blob_free(&c->priv.got);
     c->priv.got.alloc = c->priv.o.alloc;
     for (i = 0; i < 4; i++) {
-        if (!eicei_cred_member(c, doc, names[i], &at[i])) {
-            return eicei_cred_broken(c, "%s: the answer is not JSON", from);
+        if (!field(c, doc, names[i], &at[i])) {
+            return eicei_cred_broken(c, "%s: the answer is malformed", from);
         }
     }
     for (i = 0; i < 4; i++) {
@@ -14199,8 +14213,8 @@ EICEI_PRIVATE eicei_cred_verdict eicei_cred_container_keys(
     }
     eice_buf_init(&b, from, sizeof from);
     eice_putf(&b, "container (%S)", &c->priv.url.host);
-    return eicei_cred_json(c, a->data, eicei_cred_service_names,
-                           eice_buf_c(&b));
+    return eicei_cred_fields(c, a->data, eicei_cred_member,
+                             eicei_cred_service_names, eice_buf_c(&b));
 }
 
 EICEI_PRIVATE eicei_cred_verdict eicei_cred_container_get(eice_cred *c,
@@ -14361,8 +14375,8 @@ EICEI_PRIVATE eicei_cred_verdict eicei_cred_imds_keys(eice_cred *c,
     }
     eice_buf_init(&b, from, sizeof from);
     eice_putf(&b, "instance role %s", c->priv.role);
-    return eicei_cred_json(c, a->data, eicei_cred_service_names,
-                           eice_buf_c(&b));
+    return eicei_cred_fields(c, a->data, eicei_cred_member,
+                             eicei_cred_service_names, eice_buf_c(&b));
 }
 
 EICEI_PRIVATE eicei_cred_verdict eicei_cred_imds_role(eice_cred *c,
@@ -14517,6 +14531,144 @@ EICEI_PRIVATE eicei_cred_verdict eicei_cred_load_instance(
     return eicei_cred_imds_begin(r->c);
 }
 
+EICEI_PRIVATE void eicei_cred_no_region(eice_cred *c)
+{
+    eice_fail(&c->error, EICE_E_NO_REGION, EICE_STAGE_CONFIG,
+              "no region in AWS_REGION, AWS_DEFAULT_REGION and profile %s%s",
+              c->settings.profile, c->priv.why);
+}
+
+EICEI_PRIVATE bool eicei_cred_need_region(const eice_cred *c)
+{
+    return c->settings.region[0] == 0 && !c->priv.o.region_optional;
+}
+
+/* ---- web identity ------------------------------------------------------ */
+
+/* Appends the text of the first element of a name. */
+EICEI_PRIVATE bool eicei_cred_element(eice_cred *c, eice_str doc,
+                                      const char *name, size_t *at)
+{
+    uint8_t *const room = eice_blob_room(&c->priv.got, doc.len + 1,
+                                         EICEI_CRED_STORE_MAX);
+    bool inside = false;
+    bool good = true;
+    eice_xml_type type;
+    eice_str text;
+    eice_xml xml;
+    eice_buf b;
+
+    *at = c->priv.got.len;
+    if (room == NULL) {
+        return false;
+    }
+    eice_buf_init(&b, room, doc.len + 1);
+    eice_xml_init(&xml, doc);
+    while ((type = eice_xml_next(&xml, &text)) != EICE_XML_END
+           && type != EICE_XML_ERROR) {
+        if (type != EICE_XML_TEXT) {
+            inside = type == EICE_XML_OPEN && eice_str_is(text, name)
+                     && b.len == 0;
+        } else if (inside) {
+            good = eice_xml_unescape(text, &b) && good;
+        }
+    }
+    eice_put_byte(&b, 0);
+    c->priv.got.len += b.len;
+    return good && type == EICE_XML_END && !b.overflow;
+}
+
+EICEI_PRIVATE eicei_cred_verdict eicei_cred_web_keys(eice_cred *c,
+                                                     const eice_answer *a)
+{
+    static const char *const names[4] = {
+        "AccessKeyId", "SecretAccessKey", "SessionToken", "Expiration"
+    };
+    char from[128];
+    eice_buf b;
+
+    if (a->code != EICE_OK) {
+        return eicei_cred_refused(c, "web identity", a);
+    }
+    eice_buf_init(&b, from, sizeof from);
+    eice_putf(&b, "web identity as %S", &c->priv.params[0].value);
+    return eicei_cred_fields(c, a->data, eicei_cred_element, names,
+                             eice_buf_c(&b));
+}
+
+/* The token is kept while the call lasts: it is sent once more when it is
+ * tried again. */
+EICEI_PRIVATE eicei_cred_verdict eicei_cred_web_token(eice_cred *c,
+                                                      const eice_answer *a)
+{
+    const eice_str token = eice_str_trim(a->data);
+
+    if (a->code != EICE_OK || a->absent || token.len == 0
+        || !eicei_cred_visible(token)) {
+        return eicei_cred_broken(
+            c, "web identity: %S: %s", &c->priv.need.name,
+            a->code != EICE_OK ? eice_err_text(a->code)
+            : a->absent        ? "no such file"
+                               : "it does not hold a token");
+    }
+    eice_blob_free(&c->priv.text);
+    c->priv.text.alloc = c->priv.o.alloc;
+    if (!eice_blob_add(&c->priv.text, token.ptr, token.len,
+                       EICEI_CRED_BODY_MAX)) {
+        eice_fail(&c->error, EICE_E_MEMORY, EICE_STAGE_CREDENTIALS,
+                  "no memory for a token");
+        return EICEI_CRED_BROKEN;
+    }
+    c->priv.params[2].name = eice_str_c("WebIdentityToken");
+    c->priv.params[2].value = eice_str_make(c->priv.text.ptr, token.len);
+    (void)eicei_cred_ask(c, EICE_NEED_STS,
+                         eice_str_c("AssumeRoleWithWebIdentity"),
+                         eicei_cred_web_keys);
+    c->priv.need.params = c->priv.params;
+    c->priv.need.param_count = EICEI_LEN(c->priv.params);
+    return EICEI_CRED_WAIT;
+}
+
+/* Each part comes from the environment or else from the profile. */
+EICEI_PRIVATE eicei_cred_verdict eicei_cred_load_web(
+    eicei_cred_run *r, const eicei_cred_provider *p)
+{
+    static const int parts[3][2] = {
+        { EICEI_ENV_ROLE_ARN, EICEI_KEY_ROLE },
+        { EICEI_ENV_ROLE_SESSION, EICEI_KEY_ROLE_SESSION },
+        { EICEI_ENV_WEB_IDENTITY, EICEI_KEY_WEB_IDENTITY }
+    };
+    const bool env = !eicei_cred_no_env(r);
+    eice_cred *const c = r->c;
+    eice_pair *const params = c->priv.params;
+    size_t i;
+
+    (void)p;
+    for (i = 0; i < 3; i++) {
+        params[i].value = eice_str_c(
+            eicei_cred_pick(r, env ? parts[i][0] : EICEI_CRED_NO,
+                            EICEI_CRED_NO, parts[i][1]));
+    }
+    if (params[2].value.len == 0) {
+        return EICEI_CRED_NOTHING;
+    }
+    if (params[0].value.len == 0) {
+        return eicei_cred_broken(c, "there is a web identity token file, and "
+                                 "no role: AWS_ROLE_ARN or role_arn");
+    }
+    if (eicei_cred_need_region(c)) {
+        eicei_cred_no_region(c);
+        return EICEI_CRED_BROKEN;
+    }
+    params[0].name = eice_str_c("RoleArn");
+    params[1].name = eice_str_c("RoleSessionName");
+    if (params[1].value.len == 0) {
+        params[1].value = eice_str_c("eice");
+    }
+    return eicei_cred_ask(c, EICE_NEED_FILE, params[2].value,
+                          eicei_cred_web_token);
+}
+
 /* In the order of the SDKs. A container's variables are not switched off by
  * a profile there, but nothing is found in a profile that leads here. */
 static const eicei_cred_provider eicei_cred_providers[] = {
@@ -14524,8 +14676,7 @@ static const eicei_cred_provider eicei_cred_providers[] = {
     { eicei_cred_load_env, EICEI_ENV_KEY_ID, EICEI_CRED_NO, EICEI_CRED_NO },
     { eicei_cred_load_unsupported, EICEI_CRED_NO, EICEI_KEY_ROLE,
       EICEI_KEY_WEB_IDENTITY },
-    { eicei_cred_load_unsupported, EICEI_ENV_WEB_IDENTITY,
-      EICEI_KEY_WEB_IDENTITY, EICEI_CRED_NO },
+    { eicei_cred_load_web, EICEI_CRED_NO, EICEI_CRED_NO, EICEI_CRED_NO },
     { eicei_cred_load_unsupported, EICEI_CRED_NO, EICEI_KEY_SSO_ACCOUNT,
       EICEI_CRED_NO },
     { eicei_cred_load_unsupported, EICEI_CRED_NO, EICEI_KEY_SSO_ROLE,
@@ -14555,18 +14706,6 @@ EICEI_PRIVATE void eicei_cred_none(eice_cred *c)
               "no credentials: %s, no keys of profile %s in %s or %s%s", env,
               c->settings.profile, c->priv.path[EICEI_CRED_FILE],
               c->priv.path[EICEI_CONFIG_FILE], c->priv.why);
-}
-
-EICEI_PRIVATE void eicei_cred_no_region(eice_cred *c)
-{
-    eice_fail(&c->error, EICE_E_NO_REGION, EICE_STAGE_CONFIG,
-              "no region in AWS_REGION, AWS_DEFAULT_REGION and profile %s%s",
-              c->settings.profile, c->priv.why);
-}
-
-EICEI_PRIVATE bool eicei_cred_need_region(const eice_cred *c)
-{
-    return c->settings.region[0] == 0 && !c->priv.o.region_optional;
 }
 
 /* A region that nobody named may still be that of the instance. */
@@ -14897,7 +15036,9 @@ static const eicei_aws_op eicei_aws_ops[EICE_OP_COUNT] = {
       "AWSEC2InstanceConnectService", "ec2-instance-connect:SendSSHPublicKey",
       EICE_STAGE_PUSH },
     { "GetCallerIdentity", EICE_SERVICE_STS, EICEI_AWS_QUERY, "2011-06-15",
-      "sts:GetCallerIdentity", EICE_STAGE_API }
+      "sts:GetCallerIdentity", EICE_STAGE_API },
+    { "AssumeRoleWithWebIdentity", EICE_SERVICE_STS, EICEI_AWS_QUERY,
+      "2011-06-15", "sts:AssumeRoleWithWebIdentity", EICE_STAGE_CREDENTIALS }
 };
 
 static const char *const eicei_aws_service_names[EICE_SERVICE_COUNT] = {
@@ -15196,13 +15337,16 @@ EICEI_PRIVATE void eicei_aws_put_head(eice_buf *b, const eice_aws_request *r,
     eice_put_header(b, "User-Agent", r->user_agent.len > 0
                                          ? r->user_agent
                                          : eice_str_c("eice/" EICE_VERSION));
-    eice_put_header(b, "X-Amz-Date", eice_str_c(sign->date));
-    if (r->keys.session_token.len > 0) {
-        eice_put_header(b, "X-Amz-Security-Token", r->keys.session_token);
+    if (r->op != EICE_OP_ASSUME_WEB_IDENTITY) {
+        eice_put_header(b, "X-Amz-Date", eice_str_c(sign->date));
+        if (r->keys.session_token.len > 0) {
+            eice_put_header(b, "X-Amz-Security-Token", r->keys.session_token);
+        }
+        eice_put_c(b, "Authorization: ");
+        eice_sigv4_authorization(s, sign, b);
+        eice_put_c(b, "\r\n");
     }
-    eice_put_c(b, "Authorization: ");
-    eice_sigv4_authorization(s, sign, b);
-    eice_putf(b, "\r\nContent-Length: %l\r\n\r\n", (uint64_t)s->body.len);
+    eice_putf(b, "Content-Length: %l\r\n\r\n", (uint64_t)s->body.len);
 }
 
 EICEI_PRIVATE eice_err eicei_aws_sign(const eice_aws_request *r,
@@ -15229,7 +15373,9 @@ EICEI_PRIVATE eice_err eicei_aws_sign(const eice_aws_request *r,
     s.service = eice_str_c(eicei_aws_service_names[op->service]);
     s.keys = r->keys;
     s.unix_s = r->unix_s;
-    err = text.overflow ? EICE_E_ARGUMENT : eice_sigv4_sign(&s, &sign);
+    err = text.overflow                            ? EICE_E_ARGUMENT
+          : r->op == EICE_OP_ASSUME_WEB_IDENTITY ? EICE_OK
+                                                 : eice_sigv4_sign(&s, &sign);
     if (err != EICE_OK) {
         return eice_fail(e, err, op->stage, "%s: the request cannot be signed "
                          "(host, region or keys)", op->name);
@@ -16024,6 +16170,9 @@ typedef struct eicei_aws_class {
 #define EICEI_WRONG_TIME                                                      \
     "set the clock of this machine; if it is right, the credentials have "    \
     "expired: get new ones"
+#define EICEI_WEB_TOKEN                                                       \
+    "let the identity provider write a new token, for the audience that IAM " \
+    "knows (sts.amazonaws.com)"
 #define EICEI_ACCOUNT                                                         \
     "AWS holds this account back: see its console and mail"
 
@@ -16066,6 +16215,8 @@ static const eicei_aws_class eicei_aws_classes[] = {
                 EICEI_WRONG_KEY),
     EICEI_FINAL("MissingAuthenticationToken*", EICE_E_AWS_AUTH, NULL),
     EICEI_FINAL("ExpiredToken*", EICE_E_CREDENTIALS_EXPIRED, EICEI_OLD_TOKEN),
+    EICEI_FINAL("InvalidIdentityToken", EICE_E_CREDENTIALS, EICEI_WEB_TOKEN),
+    EICEI_FINAL("IDPRejectedClaim", EICE_E_CREDENTIALS, EICEI_WEB_TOKEN),
     EICEI_FINAL("OptInRequired", EICE_E_AWS_AUTH,
                 "enable this region, or this service, for the account"),
     EICEI_FINAL("RegionDisabledException", EICE_E_AWS_AUTH,
@@ -18468,6 +18619,7 @@ struct eice_conn {
 
     eice_cred cred;
     eicei_fetch fetch;
+    eice_need sts;       /* of the credential machine; kind NONE: none */
     bool cred_done;
     eice_drbg random;
     bool random_ready;
@@ -19362,7 +19514,9 @@ EICEI_PRIVATE void eicei_trust_store(eice_conn *c, const eice_answer *a)
  * than a handshake. */
 EICEI_PRIVATE void eicei_trust_step(eice_conn *c)
 {
-    const bool early = c->fetch.state != EICEI_CALL_IDLE && c->fetch.need.tls;
+    const bool early = c->sts.kind != EICE_NEED_NONE
+                       || (c->fetch.state != EICEI_CALL_IDLE
+                           && c->fetch.need.tls);
     size_t i;
 
     if (c->trust_state == EICEI_TRUST_NONE && (c->cred_done || early)) {
@@ -19655,7 +19809,8 @@ EICEI_PRIVATE void eicei_call_explain(eice_conn *c, eicei_call *k)
         e->code = EICE_E_CREDENTIALS_EXPIRED;
         e->remedy[0] = 0;
     }
-    if (e->code != EICE_E_AWS_AUTH && e->code != EICE_E_CREDENTIALS_EXPIRED) {
+    if ((e->code != EICE_E_AWS_AUTH && e->code != EICE_E_CREDENTIALS_EXPIRED)
+        || keys->access_key_id.len == 0) {
         return;
     }
     eice_buf_init(&b, text, sizeof text);
@@ -20364,6 +20519,17 @@ EICEI_PRIVATE bool eicei_call_page(eice_conn *c, eicei_call *k, eice_buf *next)
     return true;
 }
 
+EICEI_PRIVATE void eicei_sts_answer(eice_conn *c, const eicei_call *k)
+{
+    eice_answer a;
+
+    memset(&a, 0, sizeof a);
+    a.status = k->reply->status;
+    a.data = eice_str_make(k->reply->body.ptr, k->reply->body.len);
+    c->sts.kind = EICE_NEED_NONE;
+    eice_cred_answer(&c->cred, c->sts.id, &a);
+}
+
 EICEI_PRIVATE void eicei_call_result(eice_conn *c, eice_op op)
 {
     eicei_call *k = &c->calls[op];
@@ -20385,6 +20551,9 @@ EICEI_PRIVATE void eicei_call_result(eice_conn *c, eice_op op)
         break;
     case EICE_OP_SEND_SSH_PUBLIC_KEY:
         c->pushed = true;
+        break;
+    case EICE_OP_ASSUME_WEB_IDENTITY:
+        eicei_sts_answer(c, k);
         break;
     case EICE_OP_COUNT:
         break;
@@ -21073,8 +21242,26 @@ EICEI_PRIVATE void eicei_links_rest(eice_conn *c)
     }
 }
 
+/* A call that the credentials come from, as soon as it can be made. */
+EICEI_PRIVATE void eicei_plan_sts(eice_conn *c)
+{
+    eicei_call *const k = &c->calls[EICE_OP_ASSUME_WEB_IDENTITY];
+    size_t i;
+
+    if (c->sts.kind == EICE_NEED_NONE || k->state != EICEI_CALL_IDLE
+        || !c->random_ready || c->trust_now == NULL) {
+        return;
+    }
+    for (i = 0; i < c->sts.param_count; i++) {
+        k->params[i] = c->sts.params[i];
+    }
+    k->param_count = c->sts.param_count;
+    eicei_call_start(c, EICE_OP_ASSUME_WEB_IDENTITY);
+}
+
 EICEI_PRIVATE void eicei_plan(eice_conn *c)
 {
+    eicei_plan_sts(c);
     if (c->state != EICEI_CONN_RUN || !c->cred_done || !c->random_ready
         || c->trust_now == NULL) {
         return;
@@ -21201,6 +21388,11 @@ bool eice_conn_need(eice_conn *c, eice_need *need)
     }
     if (need->kind == EICE_NEED_FETCH) {
         eicei_fetch_start(c, need);
+        return false;
+    }
+    if (need->kind == EICE_NEED_STS) {
+        c->sts = *need;
+        c->moved = true;
         return false;
     }
     need->id |= EICEI_CRED_ID;
@@ -22843,6 +23035,7 @@ EICEI_PRIVATE void eicei_need_answer(eice_posix *x, eicei_peer *p,
                      : EICE_E_HOST_KEY_UNKNOWN;
         break;
     case EICE_NEED_FETCH: /* eice_conn's own */
+    case EICE_NEED_STS:
     case EICE_NEED_NONE:
         return;
     }
@@ -23392,8 +23585,8 @@ eice_err eice_posix_relay(eice_posix *x, eice_conn *c, int in, int out,
 /* HISTORY
  *
  * 0.1.0  first version: credentials from the environment, shared files,
- *        container and instance services, tunnels, SSH with channels, host
- *        keys, the executor for POSIX.
+ *        container and instance services, web identity,
+ *        tunnels, SSH with channels, host keys, the executor for POSIX.
  *
  * LICENCE
  *

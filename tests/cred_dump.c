@@ -50,7 +50,7 @@ static void answer(eice_cred *c, const eice_need *n)
     memset(&a, 0, sizeof a);
     if (n->kind == EICE_NEED_FILE) {
         answer_file(n, &a);
-    } else if (n->kind == EICE_NEED_FETCH) {
+    } else if (n->kind == EICE_NEED_FETCH || n->kind == EICE_NEED_STS) {
         a.code = EICE_E_CONNECT_REFUSED;
     } else {
         snprintf(name, sizeof name, "%.*s", (int)n->name.len, n->name.ptr);

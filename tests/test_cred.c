@@ -57,6 +57,16 @@ static void box_answer(const box *b, eice_cred *c, const eice_need *n)
     memset(&a, 0, sizeof a);
     if (n->kind == EICE_NEED_ENV) {
         a.absent = !box_env(b, n->name, &a.data);
+    } else if (n->kind == EICE_NEED_STS) {
+        CHECK_INT(n->param_count, 3);
+        CHECK_STR(n->params[1].value, "eice");
+        CHECK_STR(n->params[2].value, "tok.en");
+        a.data = eice_str_c(
+            "<R><A><Credentials><AccessKeyId>ASIAW</AccessKeyId>"
+            "<SecretAccessKey>s&amp;w</SecretAccessKey><SessionToken>t"
+            "</SessionToken></Credentials></A></R>");
+    } else if (eice_str_is(n->name, "/t")) {
+        a.data = eice_str_c(" tok.en\n");
     } else if (n->kind == EICE_NEED_FETCH) {
         CHECK(n->direct && n->text.len > 0 && n->attempts > 0);
         a.code = EICE_E_CONNECT_REFUSED;
@@ -268,10 +278,13 @@ static const row rows[] = {
     { "web identity in a profile",
       { EUW, NULL, "[profile r]\nrole_arn=arn:aws:iam::1:role/x\n"
                    "web_identity_token_file=/t\n" }, "r", NULL,
-      "uses web_identity_token_file", EICE_E_CREDENTIALS },
+      "ASIAW|s&w|t|eu-west-1|web identity as arn:aws:iam::1:role/x", EICE_OK },
     { "web identity in the environment",
+      { EUW "AWS_WEB_IDENTITY_TOKEN_FILE=/t\nAWS_ROLE_ARN=r\n", NULL, NULL },
+      NULL, NULL, "ASIAW|s&w|t|eu-west-1|web identity as r", EICE_OK },
+    { "web identity without a role",
       { EUW "AWS_WEB_IDENTITY_TOKEN_FILE=/t\n", NULL, NULL }, NULL, NULL,
-      "AWS_WEB_IDENTITY_TOKEN_FILE is set", EICE_E_CREDENTIALS },
+      "no role: AWS_ROLE_ARN", EICE_E_CREDENTIALS },
     { "web identity is switched off by a profile",
       { EUW "AWS_WEB_IDENTITY_TOKEN_FILE=/t\n",
         "[p]\naws_access_key_id=AKIAP\naws_secret_access_key=sp\n", NULL },

@@ -34,6 +34,11 @@ static void answer(const eice_str *part, eice_str *rest, eice_cred *c,
     memset(&a, 0, sizeof a);
     if (n->kind == EICE_NEED_FILE) {
         a.data = part[eice_str_is(n->name, "~/.aws/config") ? 1 : 0];
+    } else if (n->kind == EICE_NEED_STS) {
+        require(n->param_count == 3 && n->params[2].value.len > 0);
+        a.data = eice_str_cut(rest, '\x1e');
+    } else if (eice_str_is(n->name, "/t")) {
+        a.data = eice_str_c("token");
     } else if (n->kind == EICE_NEED_FETCH) {
         require(n->text.len > 0 && n->name.len > 0 && n->port > 0);
         a.status = 200;

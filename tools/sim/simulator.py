@@ -18,6 +18,7 @@ from .conn import Conn
 from .control import ControlServer, Commands
 from .faults import Faults
 from .journal import Journal
+from .oidc import Issuer
 from .sigv4 import Verifier
 from .sshd import Sshds
 from .world import World
@@ -54,6 +55,7 @@ class Simulator:
         self.journal = Journal(os.path.join(self.dir, "journal.jsonl"))
         self.verifier = Verifier(self.world.credentials, self.world.clock,
                                  lambda: self.world.settings["replay_grace_ms"] / 1000)
+        self.oidc = Issuer(self.dir, self.world.clock)
         self.sshd_options = sshd_options if sshd else None
         self.sshds = None
         self.certs = self.control = None

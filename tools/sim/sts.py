@@ -1,10 +1,15 @@
-"""STS, the query protocol: GetCallerIdentity."""
+"""STS, the query protocol: GetCallerIdentity, AssumeRoleWithWebIdentity."""
+
+import re
+import time
 
 from . import xmlout
 from .ec2 import check_names
 from .errors import ApiError
 
 ACTIONS = {}
+UNSIGNED = ("AssumeRoleWithWebIdentity",)
+LIFETIME = 3600
 VERSION = "2011-06-15"
 CONTENT_TYPE = "text/xml"
 AUTH_ERRORS = {
@@ -32,6 +37,25 @@ def get_caller_identity(call):
     """Needs no permission."""
     return {"Arn": call.identity.arn, "UserId": call.identity.user_id,
             "Account": call.world.data["account"]}
+
+
+@action("AssumeRoleWithWebIdentity", "RoleArn", "RoleSessionName", "WebIdentityToken")
+def assume_with_web_identity(call):
+    """New temporary keys for whom the issuer vouches for; the call itself is not signed."""
+    role, session = call.params.one("RoleArn"), call.params.one("RoleSessionName")
+    if not re.fullmatch(r"arn:aws:iam::\d{12}:role/[\w+=,.@/-]+", role or ""):
+        raise ApiError("ValidationError", f"{role} is invalid")
+    if not re.fullmatch(r"[\w+=,.@-]{2,64}", session or ""):
+        raise ApiError("ValidationError", "1 validation error detected: Value at "
+                       "'roleSessionName' failed to satisfy constraint")
+    subject = call.sim.oidc.check(call.params.one("WebIdentityToken") or "", role)
+    entry = call.world.assume(role.rpartition("/")[2], session, LIFETIME)
+    return {"SubjectFromWebIdentityToken": subject, "Audience": "sts.amazonaws.com",
+            "AssumedRoleUser": {"Arn": entry["arn"], "AssumedRoleId": entry["user_id"]},
+            "Credentials": {"AccessKeyId": entry["access_key"],
+                            "SecretAccessKey": entry["secret"], "SessionToken": entry["token"],
+                            "Expiration": time.strftime("%Y-%m-%dT%H:%M:%SZ",
+                                                        time.gmtime(entry["expires"]))}}
 
 
 def perform(call):

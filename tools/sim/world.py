@@ -300,6 +300,17 @@ class World:
         return next((c for c in self.data["credentials"] if name in (c["name"], c["access_key"])),
                     None)
 
+    def assume(self, role, session, seconds):
+        """New temporary keys of a role's session."""
+        number = len(self.data["credentials"])
+        entry = credential(f"{role}-{number}", f"ASIASIMULATED{number:07d}",
+                           f"arn:aws:sts::{ACCOUNT}:assumed-role/{role}/{session}",
+                           f"AROASIMULATEDROLE002:{session}", policy(allow("*")), token=True,
+                           expires_in=seconds)
+        self.data["credentials"].append(entry)
+        self.credentials[entry["access_key"]] = entry
+        return entry
+
     def endpoint_host(self, entry, fips=False):
         middle = "fips." if fips else ""
         return (f"{entry['id']}.{self.data['label']}.{middle}ec2-instance-connect-endpoint."
