@@ -139,7 +139,7 @@ def metadata_of_another_kind(w):
             ({TOKEN: "a b"}, "its token is not one", "CREDENTIALS"),
             ({TOKEN: "x" * 300}, "its token is not one", "CREDENTIALS"),
             ({ROLES: "two words"}, "not a role", "CREDENTIALS"),
-            ({ROLES + "web-role": "{"}, "the answer is not JSON", "CREDENTIALS"),
+            ({ROLES + "web-role": "{"}, "the answer is malformed", "CREDENTIALS"),
             ({ROLES + "web-role": "{}"}, "no AccessKeyId", "CREDENTIALS"),
             ({ROLES + "web-role": '{"AccessKeyId":"A"}'}, "without a secret", "CREDENTIALS"),
             ({ROLES + "web-role": '{"Code":"AssumeRoleUnauthorizedAccess"}'},
@@ -215,7 +215,7 @@ def a_container_that_fails(w):
         m.behaviour["/get"] = [500, 500]
         whoami(w, container(w, m), "container (127.0.0.1)")
         m.behaviour["/get"] = "<html>"
-        refused(w, container(w, m), "the answer is not JSON")
+        refused(w, container(w, m), "the answer is malformed")
         m.behaviour["/get"] = 404
         refused(w, container(w, m), "HTTP 404: status 404")
     refused(w, w.env(*KEYS, AWS_CONTAINER_CREDENTIALS_FULL_URI="http://127.0.0.1:9/"),
