@@ -444,6 +444,30 @@ def refused_destination(w):
 
 
 @test
+def black_hole_among_others(w):
+    """A destination that never answers holds up no other, and its client may give up."""
+    known(w)
+    listener, fillers = black_hole()
+    dead = listener.getsockname()[1]
+    try:
+        with Server(digest_back) as server, forwarding(w, "-D", "0") as ((port,), _):
+            waiting = []
+            for _ in range(3):
+                sock = dial(port)
+                sock.sendall(b"\5\1\0\5\1\0\1\x7f\0\0\1" + struct.pack(">H", dead))
+                waiting.append(sock)
+            time.sleep(0.3)
+            began = time.monotonic()
+            exchange_many(lambda: socks5(port, "localhost", server.port)[0], "the others")
+            check(time.monotonic() - began < 20, "they do not wait")
+            for sock in waiting:
+                sock.close()
+    finally:
+        for sock in (listener, *fillers):
+            sock.close()
+
+
+@test
 def stdio(w):
     known(w)
     data = pattern(2_000_000)
