@@ -2055,6 +2055,10 @@ typedef struct eice_cred_opts {
     bool dualstack;
     bool region_optional;    /* no error without one */
     const eice_keys *keys;   /* given keys come before every provider */
+    eice_str web_identity_token; /* or empty. A given token comes right after
+                                    them: for the role of role_arn, or that of
+                                    AWS_ROLE_ARN or the profile */
+    const char *role_arn;
 } eice_cred_opts;
 
 #define EICE_CRED_VARIABLES 48 /* of the environment, at most */
@@ -2066,13 +2070,14 @@ typedef struct eice_cred_opts {
  *                +------ any failure ------+-----------------------+--------+
  *
  * All variables are asked for at once, then both files. Providers are tried
- * in the order of the SDKs: given keys; environment; role_arn; web identity;
- * IAM Identity Center; credentials file; login; credential_process; config
- * file; container; instance metadata (version 2 only). Web identity and the
- * last two ask for one thing after the other, LATE; so does a missing region,
- * of the instance metadata. One that finds something broken ends the search.
- * Those this version cannot use end it too, with a text that names the setting:
- * what a profile asks for is never passed over in silence. */
+ * in the order of the SDKs: given keys; given token; environment; role_arn;
+ * web identity; IAM Identity Center; credentials file; login;
+ * credential_process; config file; container; instance metadata (version 2
+ * only). Web identity and the last two ask for one thing after the other,
+ * LATE; so does a missing region, of the instance metadata. One that finds
+ * something broken ends the search. Those this version cannot use end it
+ * too, with a text that names the setting: what a profile asks for is never
+ * passed over in silence. */
 typedef struct eice_cred {
     eice_settings settings;
     eice_keys keys;
@@ -2634,6 +2639,8 @@ typedef struct eice_conn_opts {
     const char *ca_bundle;
     const char *proxy;
     const eice_keys *keys;     /* or NULL: the credential chain */
+    eice_str web_identity_token; /* or empty, as for eice_cred_opts */
+    const char *role_arn;
     const char *const *connect_to; /* "HOST:PORT:ADDRESS:PORT", curl's rules */
     size_t connect_to_count;
     bool fips;
@@ -14598,19 +14605,9 @@ EICEI_PRIVATE eicei_cred_verdict eicei_cred_web_keys(eice_cred *c,
 
 /* The token is kept while the call lasts: it is sent once more when it is
  * tried again. */
-EICEI_PRIVATE eicei_cred_verdict eicei_cred_web_token(eice_cred *c,
-                                                      const eice_answer *a)
+EICEI_PRIVATE eicei_cred_verdict eicei_cred_web_send(eice_cred *c,
+                                                     eice_str token)
 {
-    const eice_str token = eice_str_trim(a->data);
-
-    if (a->code != EICE_OK || a->absent || token.len == 0
-        || !eicei_cred_visible(token)) {
-        return eicei_cred_broken(
-            c, "web identity: %S: %s", &c->priv.need.name,
-            a->code != EICE_OK ? eice_err_text(a->code)
-            : a->absent        ? "no such file"
-                               : "it does not hold a token");
-    }
     eice_blob_free(&c->priv.text);
     c->priv.text.alloc = c->priv.o.alloc;
     if (!eice_blob_add(&c->priv.text, token.ptr, token.len,
@@ -14627,6 +14624,60 @@ EICEI_PRIVATE eicei_cred_verdict eicei_cred_web_token(eice_cred *c,
     c->priv.need.params = c->priv.params;
     c->priv.need.param_count = EICEI_LEN(c->priv.params);
     return EICEI_CRED_WAIT;
+}
+
+EICEI_PRIVATE eicei_cred_verdict eicei_cred_web_token(eice_cred *c,
+                                                      const eice_answer *a)
+{
+    const eice_str token = eice_str_trim(a->data);
+
+    if (a->code != EICE_OK || a->absent || token.len == 0
+        || !eicei_cred_visible(token)) {
+        return eicei_cred_broken(
+            c, "web identity: %S: %s", &c->priv.need.name,
+            a->code != EICE_OK ? eice_err_text(a->code)
+            : a->absent        ? "no such file"
+                               : "it does not hold a token");
+    }
+    return eicei_cred_web_send(c, token);
+}
+
+/* What the call needs besides the token. */
+EICEI_PRIVATE bool eicei_cred_web_ready(eice_cred *c)
+{
+    eice_pair *const params = c->priv.params;
+
+    params[0].name = eice_str_c("RoleArn");
+    params[1].name = eice_str_c("RoleSessionName");
+    if (params[1].value.len == 0) {
+        params[1].value = eice_str_c("eice");
+    }
+    if (params[0].value.len == 0) {
+        (void)eicei_cred_broken(c, "there is a web identity token, and no "
+                                "role: AWS_ROLE_ARN or role_arn");
+    } else if (eicei_cred_need_region(c)) {
+        eicei_cred_no_region(c);
+    }
+    return c->error.code == EICE_OK;
+}
+
+EICEI_PRIVATE eicei_cred_verdict eicei_cred_load_token(
+    eicei_cred_run *r, const eicei_cred_provider *p)
+{
+    eice_cred *const c = r->c;
+    const eice_str token = c->priv.o.web_identity_token;
+
+    (void)p;
+    if (token.len == 0) {
+        return EICEI_CRED_NOTHING;
+    }
+    c->priv.params[0].value = eice_str_c(eicei_cred_or(
+        c->priv.o.role_arn, eicei_cred_pick(r, EICEI_ENV_ROLE_ARN,
+                                            EICEI_CRED_NO, EICEI_KEY_ROLE)));
+    c->priv.params[1].value = eice_str_c(eicei_cred_pick(
+        r, EICEI_ENV_ROLE_SESSION, EICEI_CRED_NO, EICEI_KEY_ROLE_SESSION));
+    return eicei_cred_web_ready(c) ? eicei_cred_web_send(c, token)
+                                   : EICEI_CRED_BROKEN;
 }
 
 /* Each part comes from the environment or else from the profile. */
@@ -14652,18 +14703,8 @@ EICEI_PRIVATE eicei_cred_verdict eicei_cred_load_web(
     if (params[2].value.len == 0) {
         return EICEI_CRED_NOTHING;
     }
-    if (params[0].value.len == 0) {
-        return eicei_cred_broken(c, "there is a web identity token file, and "
-                                 "no role: AWS_ROLE_ARN or role_arn");
-    }
-    if (eicei_cred_need_region(c)) {
-        eicei_cred_no_region(c);
+    if (!eicei_cred_web_ready(c)) {
         return EICEI_CRED_BROKEN;
-    }
-    params[0].name = eice_str_c("RoleArn");
-    params[1].name = eice_str_c("RoleSessionName");
-    if (params[1].value.len == 0) {
-        params[1].value = eice_str_c("eice");
     }
     return eicei_cred_ask(c, EICE_NEED_FILE, params[2].value,
                           eicei_cred_web_token);
@@ -14673,6 +14714,7 @@ EICEI_PRIVATE eicei_cred_verdict eicei_cred_load_web(
  * a profile there, but nothing is found in a profile that leads here. */
 static const eicei_cred_provider eicei_cred_providers[] = {
     { eicei_cred_load_given, EICEI_CRED_NO, EICEI_CRED_NO, EICEI_CRED_NO },
+    { eicei_cred_load_token, EICEI_CRED_NO, EICEI_CRED_NO, EICEI_CRED_NO },
     { eicei_cred_load_env, EICEI_ENV_KEY_ID, EICEI_CRED_NO, EICEI_CRED_NO },
     { eicei_cred_load_unsupported, EICEI_CRED_NO, EICEI_KEY_ROLE,
       EICEI_KEY_WEB_IDENTITY },
@@ -21757,6 +21799,8 @@ EICEI_PRIVATE eice_err eicei_conn_begin(eice_conn *c)
     cred.fips = c->o.fips;
     cred.dualstack = c->o.dualstack;
     cred.keys = c->o.keys;
+    cred.web_identity_token = c->o.web_identity_token;
+    cred.role_arn = c->o.role_arn;
     a = eicei_ask_new(c, EICE_NEED_RANDOM, EICEI_OWN_RANDOM, 0);
     if (a != NULL) {
         a->need.max = 48;

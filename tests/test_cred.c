@@ -353,6 +353,28 @@ static void check_row(const row *r)
     eice_cred_wipe(&c);
 }
 
+/* A token of the caller's comes before the environment; not before keys. */
+static void test_given_token(void)
+{
+    const box b = { ENV_KEYS EUW, NULL, NULL };
+    eice_cred_opts o;
+    eice_cred c;
+
+    memset(&o, 0, sizeof o);
+    o.web_identity_token = eice_str_c("tok.en");
+    o.role_arn = "r";
+    box_run(&b, &c, &o);
+    CHECK_INT(c.error.code, EICE_OK);
+    CHECK_STR(c.keys.access_key_id, "ASIAW");
+    CHECK_TEXT(c.provider, "web identity as r");
+    eice_cred_wipe(&c);
+    o.role_arn = NULL;
+    box_run(&b, &c, &o);
+    CHECK_INT(c.error.code, EICE_E_CREDENTIALS);
+    CHECK(contains(c.error.text, "no role: AWS_ROLE_ARN"));
+    eice_cred_wipe(&c);
+}
+
 static void test_chain(void)
 {
     size_t i;
@@ -945,6 +967,7 @@ static void test_cut_files(void)
 
 static const test_case tests[] = {
     { "cred: the chain", test_chain },
+    { "cred: a given token", test_given_token },
     { "cred: texts of errors", test_texts },
     { "cred: needs in any order", test_needs },
     { "cred: an unreadable file", test_unreadable },
