@@ -55,6 +55,29 @@ def ssh_examples(w):
 
 
 @test
+def local_forwarding(w):
+    """As in the documentation: a port here, one of the instance there."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as there:
+        there.settimeout(15)
+        process = w.spawn("ec2-instance-connect", "ssh", "--instance-id", WEB, "--local-forwarding",
+                          f"{port}:127.0.0.1:{there.getsockname()[1]}", "--connection-type",
+                          "eice", stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          stderr=subprocess.DEVNULL)
+        process.stdin.write(b"echo up\n")
+        equal(process.stdout.readline(), b"up\n", "the shell")
+        with socket.create_connection(("127.0.0.1", port), 10) as here:
+            peer, _ = there.accept()
+            peer.sendall(b"hello")
+            peer.close()
+            here.settimeout(15)
+            equal(here.recv(5), b"hello", "through the forward")
+        process.stdin.write(b"exit 3\n")
+        equal(process.wait(15), 3, "status")
+
+
+@test
 def eice_options(w):
     """Shorthand and JSON; with address and endpoint EC2 is not asked."""
     eid, dns = endpoint(w)
