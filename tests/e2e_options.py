@@ -264,6 +264,21 @@ def vs_code(w):
 
 
 @test
+def completion(w):
+    """bash gets the program's own words."""
+    os.symlink(w.program, w.path("eice"))
+    env = w.env(PATH=f"{w.home}:{w.env()['PATH']}")
+    for line, wanted in (("eice ss", "ssh ssh-config"), ("eice ssh --hostk", "--hostkey-policy"),
+                         ("eice open-tunnel --local", "--local-port"), ("eice --prof", "--profile"),
+                         ("eice ssh --local-p", "")):
+        script = (f'eval "$(eice completion bash)"; COMP_WORDS=({line}); '
+                  'COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _eice; echo "${COMPREPLY[@]}"')
+        result = w.run(["/bin/bash", "-c", script], env=env).expect(0)
+        equal((result.text.strip(), result.err), (wanted, ""), line)
+    w.eice("completion", "fish").expect(2)
+
+
+@test
 def git_finds_out(w):
     """git asks `ssh -G` what it has; then it sends options only OpenSSH knows."""
     log = w.path("log")

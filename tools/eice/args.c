@@ -346,6 +346,20 @@ void cli_print_options(FILE *out, const char *command)
     }
 }
 
+void cli_print_option_words(const char *command)
+{
+    size_t i;
+
+    for (i = 0; i < OPTION_COUNT; i++) {
+        const option *o = &options[i];
+
+        if (o->name != NULL && o->kind != SET_REFUSED
+            && option_here(o, command)) {
+            printf("--%s\n", o->name);
+        }
+    }
+}
+
 /* ---- setting ----------------------------------------------------------- */
 
 static int set_number(cli *c, const option *o, const char *value)

@@ -116,6 +116,8 @@ int cli_parse(cli *c, const cli_command *command, int argc, char **argv);
  * -1 with the exit status in *status. */
 int cli_parse_global(cli *c, int argc, char **argv, int *status);
 void cli_print_options(FILE *out, const char *command);
+/* The long options of a command, one a line. */
+void cli_print_option_words(const char *command);
 int cli_usage_error(const cli *c, const char *what, const char *value);
 
 /* The common options that were given, each with a blank before it. */

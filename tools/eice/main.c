@@ -7,6 +7,8 @@
 #include <fcntl.h>
 #include <signal.h>
 
+static int cli_completion(cli *c);
+
 static const cli_command commands[] = {
     {"ssh", "[options] [user@]TARGET [command ...]",
      "log in, or run a command", CLI_SSH_FAILED, CLI_SSH_FAILED, cli_ssh},
@@ -30,6 +32,8 @@ static const cli_command commands[] = {
      cli_ec2},
     {"whoami", "[options]", "show the identity AWS sees", CLI_FAILED,
      CLI_USAGE, cli_whoami},
+    {"completion", "bash|zsh", "print a completion script for a shell",
+     CLI_FAILED, CLI_USAGE, cli_completion},
     {"version", "", "show versions and what this was built from", CLI_FAILED,
      CLI_USAGE, cli_version},
 };
@@ -83,6 +87,45 @@ int cli_version(cli *c)
     } else {
         printf("eice %s\nBearSSL %s\nlibssh2 %s\n", EICE_VERSION,
                EICE_BUILT_BEARSSL, EICE_BUILT_LIBSSH2);
+    }
+    return CLI_OK;
+}
+
+/* The script asks the program itself for words: nothing can be out of date. */
+static const char completion[]
+    = "_eice() {\n"
+      "    local cur=${COMP_WORDS[COMP_CWORD]} cmd= w words=\n"
+      "    for w in \"${COMP_WORDS[@]:1:COMP_CWORD-1}\"; do\n"
+      "        case \" $(eice completion commands | tr '\\n' ' ')\" in\n"
+      "        *\" $w \"*) cmd=$w; break ;;\n"
+      "        esac\n"
+      "    done\n"
+      "    case $cur in\n"
+      "    -*) words=$(eice completion options $cmd) ;;\n"
+      "    *) [ -n \"$cmd\" ] || words=$(eice completion commands) ;;\n"
+      "    esac\n"
+      "    COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
+      "}\n"
+      "complete -o default -F _eice eice\n";
+
+static int cli_completion(cli *c)
+{
+    const char *what = c->argc > 0 ? c->argv[0] : "";
+    size_t i;
+
+    if (strcmp(what, "bash") == 0 || strcmp(what, "zsh") == 0) {
+        fputs(what[0] == 'z' ? "autoload -U +X bashcompinit && bashcompinit\n"
+                             : "",
+              stdout);
+        fputs(completion, stdout);
+    } else if (strcmp(what, "commands") == 0) {
+        for (i = 0; i < command_count; i++) {
+            puts(commands[i].name);
+        }
+    } else if (strcmp(what, "options") == 0) {
+        cli_print_option_words(c->argc > 1 ? c->argv[1] : NULL);
+    } else {
+        return cli_usage_error(c, "completion takes bash or zsh", what);
     }
     return CLI_OK;
 }
