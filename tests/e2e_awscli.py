@@ -55,6 +55,18 @@ def ssh_examples(w):
 
 
 @test
+def private_key_file(w):
+    key = w.path("test_key")
+    w.run([need("ssh-keygen", "openssh-client"), "-q", "-t", "ed25519", "-N", "", "-f",
+           key]).expect(0)
+    aws(w, "aws ec2-instance-connect ssh --instance-id i-1234567890example --private-key-file "
+           f"{key} --connection-type eice", data=b"exit 3\n").expect(3)
+    with open(key + ".pub", encoding="ascii") as f:
+        equal(w.requests("SendSSHPublicKey")[0]["params"]["SSHPublicKey"].split()[1],
+              f.read().split()[1], "the key pushed")
+
+
+@test
 def local_forwarding(w):
     """As in the documentation: a port here, one of the instance there."""
     with socket.create_server(("127.0.0.1", 0)) as free:

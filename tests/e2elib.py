@@ -389,7 +389,7 @@ def private_keys(directory):
     for base, _, names in os.walk(directory):
         for name in names:
             path = os.path.join(base, name)
-            if name.startswith("test_") or not os.path.isfile(path):
+            if name.startswith("test_") or os.path.islink(path) or not os.path.isfile(path):
                 continue
             with open(path, "rb") as f:
                 if PRIVATE.search(f.read(MIB)):

@@ -95,7 +95,7 @@ int cli_version(cli *c)
 static const char completion[]
     = "_eice() {\n"
       "    local cur=${COMP_WORDS[COMP_CWORD]} cmd= w words=\n"
-      "    for w in \"${COMP_WORDS[@]:1:COMP_CWORD-1}\"; do\n"
+      "    for w in \"${COMP_WORDS[@]:1:$((COMP_CWORD-1))}\"; do\n"
       "        case \" $(eice completion commands | tr '\\n' ' ')\" in\n"
       "        *\" $w \"*) cmd=$w; break ;;\n"
       "        esac\n"
