@@ -639,6 +639,8 @@ typedef enum eice_stage {
     X(SSH_LOST, -910, "the SSH session ended unexpectedly", "reconnect")      \
     X(SSH_UNSUPPORTED, -911, "not supported by this libssh2",                 \
       "build with the patched libssh2")                                       \
+    X(SFTP, -912, "the SFTP server broke the protocol",                       \
+      "check the sftp subsystem of the server")                               \
     X(LOCAL_IO, -1001, "local input or output failed", "see the reason named")
 
 typedef enum eice_err {
@@ -2557,6 +2559,153 @@ EICE_API void eice_ssh_unlisten(eice_ssh *s, int listener);
 EICE_API eice_err eice_ssh_rekey(eice_ssh *s);
 /* Says SSH_MSG_DISCONNECT; CLOSED once it is in net_out. */
 EICE_API void eice_ssh_close(eice_ssh *s);
+
+/* ---- sftp -------------------------------------------------------------- */
+
+/* SFTP version 3 (draft-ietf-secsh-filexfer-02), the client's side: packets
+ * only. The bytes travel on a channel of the subsystem "sftp", or on anything
+ * else. Many requests may be on their way; replies come in any order and say
+ * which request they answer. */
+
+/* The draft's numbers, and extensions of OpenSSH behind them. */
+typedef enum eice_sftp_op {
+    EICE_SFTP_OPEN = 3,   /* text: path; flags; attrs */
+    EICE_SFTP_CLOSE,      /* text: handle */
+    EICE_SFTP_READ,       /* text: handle; offset, len */
+    EICE_SFTP_WRITE,      /* text: handle; offset, more: data */
+    EICE_SFTP_LSTAT,      /* text: path */
+    EICE_SFTP_FSTAT,      /* text: handle */
+    EICE_SFTP_SETSTAT,    /* text: path; attrs */
+    EICE_SFTP_FSETSTAT,   /* text: handle; attrs */
+    EICE_SFTP_OPENDIR,    /* text: path */
+    EICE_SFTP_READDIR,    /* text: handle */
+    EICE_SFTP_REMOVE,     /* text: path */
+    EICE_SFTP_MKDIR,      /* text: path; attrs */
+    EICE_SFTP_RMDIR,      /* text: path */
+    EICE_SFTP_REALPATH,   /* text: path */
+    EICE_SFTP_STAT,       /* text: path */
+    EICE_SFTP_RENAME,     /* text: from; more: to, which must not exist */
+    EICE_SFTP_READLINK,   /* text: path */
+    EICE_SFTP_SYMLINK,    /* text: contents; more: path (OpenSSH's order) */
+    EICE_SFTP_POSIX_RENAME, /* text: from; more: to, which is replaced */
+    EICE_SFTP_FSYNC       /* text: handle */
+} eice_sftp_op;
+
+/* Flags of OPEN. */
+#define EICE_SFTP_FOR_READ 1u
+#define EICE_SFTP_FOR_WRITE 2u
+#define EICE_SFTP_CREATE 8u
+#define EICE_SFTP_TRUNCATE 16u
+#define EICE_SFTP_EXCLUSIVE 32u
+
+/* Which fields of the attributes are there. */
+#define EICE_SFTP_SIZE 1u
+#define EICE_SFTP_OWNER 2u
+#define EICE_SFTP_MODE 4u
+#define EICE_SFTP_TIMES 8u
+typedef struct eice_sftp_attrs {
+    uint32_t flags;
+    uint64_t size;
+    uint32_t uid;
+    uint32_t gid;
+    uint32_t mode;   /* type and permissions as in POSIX's st_mode */
+    uint32_t atime;  /* seconds since 1970 */
+    uint32_t mtime;
+} eice_sftp_attrs;
+
+#define EICE_SFTP_BLOCK 32768u /* what every server reads or writes at once */
+#define EICE_SFTP_HANDLE 256   /* longest handle (7) */
+#define EICE_SFTP_ASKED 128    /* requests on their way */
+
+typedef struct eice_sftp_request {
+    eice_sftp_op op;
+    eice_str text;
+    eice_str more;
+    uint32_t flags;
+    uint32_t len;    /* at most EICE_SFTP_BLOCK */
+    uint64_t offset;
+    eice_sftp_attrs attrs;
+    void *user;      /* comes back with the reply, and so does `tag` */
+    int tag;
+} eice_sftp_request;
+
+typedef enum eice_sftp_status { /* 7; others stay as the server has them */
+    EICE_SFTP_OK,
+    EICE_SFTP_EOF,
+    EICE_SFTP_NO_FILE,
+    EICE_SFTP_DENIED,
+    EICE_SFTP_FAILURE,
+    EICE_SFTP_BAD_MESSAGE,
+    EICE_SFTP_NO_CONNECTION,
+    EICE_SFTP_LOST,
+    EICE_SFTP_UNSUPPORTED
+} eice_sftp_status;
+
+/* Texts are valid until the next call that takes a non-const session. */
+typedef struct eice_sftp_reply {
+    eice_sftp_op op;  /* of the request, as the four that follow */
+    void *user;
+    int tag;
+    uint64_t offset;
+    uint32_t len;
+    uint32_t status;  /* EICE_SFTP_OK with everything below */
+    eice_str text;    /* handle, data (at most what was asked), or the
+                         server's words about the status */
+    eice_sftp_attrs attrs;
+    eice_str names;   /* for eice_sftp_name */
+} eice_sftp_reply;
+
+typedef struct eice_sftp_entry {
+    eice_str name;
+    eice_sftp_attrs attrs;
+} eice_sftp_entry;
+
+typedef struct eice_sftp {
+    eice_error error;  /* sticky: EICE_E_SFTP, _MEMORY */
+    bool ready;        /* the server's version is known */
+    bool posix_rename; /* extensions of this server */
+    bool fsync;
+    uint32_t asked;    /* requests without a reply */
+    struct {
+        eice_blob in;
+        eice_blob out;
+        size_t in_at;
+        size_t out_at;
+        uint32_t turn;
+        struct {
+            uint32_t id;
+            bool used;
+            eice_sftp_op op;
+            void *user;
+            int tag;
+            uint64_t offset;
+            uint32_t len;
+        } slot[EICE_SFTP_ASKED];
+    } priv;
+} eice_sftp;
+
+/* Begins, with the client's version in `out`; about 5 kB and up to 700 kB on
+ * the heap of `alloc` (NULL: malloc), which outlives the session. */
+EICE_API void eice_sftp_init(eice_sftp *s, const eice_alloc *alloc);
+EICE_API void eice_sftp_free(eice_sftp *s);
+/* Puts a request into `out`, texts copied. False: not now (the table or `out`
+ * is full, no version yet), or never (`error`; a block too long, an extension
+ * this server lacks). */
+EICE_API bool eice_sftp_ask(eice_sftp *s, const eice_sftp_request *r);
+EICE_API size_t eice_sftp_out(const eice_sftp *s, const uint8_t **p);
+EICE_API void eice_sftp_out_ack(eice_sftp *s, size_t n);
+/* Room for bytes of the server; 0 after an error. */
+EICE_API size_t eice_sftp_in(eice_sftp *s, uint8_t **p);
+EICE_API void eice_sftp_in_ack(eice_sftp *s, size_t n);
+/* The next reply that is there whole; false: none, or `error`. */
+EICE_API bool eice_sftp_next(eice_sftp *s, eice_sftp_reply *reply);
+/* Takes the next name out of a reply to READDIR, READLINK, REALPATH. The name
+ * is whatever the server chose: see eice_sftp_plain. */
+EICE_API bool eice_sftp_name(eice_sftp_reply *reply, eice_sftp_entry *out);
+/* A name of one file in a directory: not empty, ".", "..", no '/' or NUL. */
+EICE_API bool eice_sftp_plain(eice_str name);
+/* "no such file", ... for a status; never NULL. */
+EICE_API const char *eice_sftp_status_text(uint32_t status);
 
 #endif /* EICE_HAS_SSH */
 
@@ -18462,6 +18611,416 @@ void eice_channel_close(eice_ssh *s, int channel)
         k->close_wanted = true;
         s->asked = true;
     }
+}
+
+/* ---- sftp -------------------------------------------------------------- */
+
+#define EICEI_SFTP_PACKET (256u * 1024u + 1024u) /* longest one taken */
+#define EICEI_SFTP_OUT (256u * 1024u)  /* bytes in `out` to stay away */
+#define EICEI_SFTP_NAMES 12u           /* least of a name: three fields */
+
+enum {
+    EICEI_FXP_INIT = 1,
+    EICEI_FXP_VERSION = 2,
+    EICEI_FXP_STATUS = 101,
+    EICEI_FXP_HANDLE,
+    EICEI_FXP_DATA,
+    EICEI_FXP_NAME,
+    EICEI_FXP_ATTRS,
+    EICEI_FXP_EXTENDED = 200
+};
+
+/* Fields of a request: t text, u more, f flags, a attributes, o offset,
+ * l length; and the packet that answers, if no status does. */
+typedef struct eicei_sftp_form {
+    const char *fields;
+    uint8_t answer;
+    const char *extension;
+} eicei_sftp_form;
+
+static const eicei_sftp_form eicei_sftp_forms[] = {
+    {"tfa", EICEI_FXP_HANDLE, NULL}, {"t", 0, NULL},
+    {"tol", EICEI_FXP_DATA, NULL},   {"tou", 0, NULL},
+    {"t", EICEI_FXP_ATTRS, NULL},    {"t", EICEI_FXP_ATTRS, NULL},
+    {"ta", 0, NULL},                 {"ta", 0, NULL},
+    {"t", EICEI_FXP_HANDLE, NULL},   {"t", EICEI_FXP_NAME, NULL},
+    {"t", 0, NULL},                  {"ta", 0, NULL},
+    {"t", 0, NULL},                  {"t", EICEI_FXP_NAME, NULL},
+    {"t", EICEI_FXP_ATTRS, NULL},    {"tu", 0, NULL},
+    {"t", EICEI_FXP_NAME, NULL},     {"tu", 0, NULL},
+    {"tu", 0, "posix-rename@openssh.com"},
+    {"t", 0, "fsync@openssh.com"}};
+
+EICEI_PRIVATE const eicei_sftp_form *eicei_sftp_form_of(eice_sftp_op op)
+{
+    return &eicei_sftp_forms[(size_t)op - (size_t)EICE_SFTP_OPEN];
+}
+
+EICE_API void eice_sftp_init(eice_sftp *s, const eice_alloc *alloc)
+{
+    static const uint8_t hello[] = {0, 0, 0, 5, EICEI_FXP_INIT, 0, 0, 0, 3};
+
+    memset(s, 0, sizeof *s);
+    s->priv.in.alloc = alloc;
+    s->priv.out.alloc = alloc;
+    if (!eice_blob_add(&s->priv.out, hello, sizeof hello, EICEI_SSH_OUT)) {
+        eice_fail(&s->error, EICE_E_MEMORY, EICE_STAGE_SESSION,
+                  "no memory for SFTP");
+    }
+}
+
+EICE_API void eice_sftp_free(eice_sftp *s)
+{
+    eice_blob_free(&s->priv.in);
+    eice_blob_free(&s->priv.out);
+}
+
+EICEI_PRIVATE bool eicei_sftp_put64(eice_blob *b, uint64_t n)
+{
+    return eicei_put32(b, (uint32_t)(n >> 32))
+           && eicei_put32(b, (uint32_t)n);
+}
+
+EICEI_PRIVATE bool eicei_sftp_put_attrs(eice_blob *b,
+                                        const eice_sftp_attrs *a)
+{
+    const uint32_t flags = a->flags & 15u;
+
+    return eicei_put32(b, flags)
+           && ((flags & EICE_SFTP_SIZE) == 0 || eicei_sftp_put64(b, a->size))
+           && ((flags & EICE_SFTP_OWNER) == 0
+               || (eicei_put32(b, a->uid) && eicei_put32(b, a->gid)))
+           && ((flags & EICE_SFTP_MODE) == 0 || eicei_put32(b, a->mode))
+           && ((flags & EICE_SFTP_TIMES) == 0
+               || (eicei_put32(b, a->atime) && eicei_put32(b, a->mtime)));
+}
+
+EICEI_PRIVATE bool eicei_sftp_put_field(eice_blob *b, char field,
+                                        const eice_sftp_request *r)
+{
+    switch (field) {
+    case 't':
+        return eicei_put_string(b, r->text);
+    case 'u':
+        return eicei_put_string(b, r->more);
+    case 'f':
+        return eicei_put32(b, r->flags);
+    case 'l':
+        return eicei_put32(b, r->len);
+    case 'o':
+        return eicei_sftp_put64(b, r->offset);
+    default:
+        return eicei_sftp_put_attrs(b, &r->attrs);
+    }
+}
+
+/* The packet behind what waits already; its length is filled in last. */
+EICEI_PRIVATE bool eicei_sftp_put(eice_sftp *s, const eice_sftp_request *r,
+                                  uint32_t id)
+{
+    const eicei_sftp_form *form = eicei_sftp_form_of(r->op);
+    eice_blob *b = &s->priv.out;
+    const size_t start = b->len;
+    const uint8_t type = form->extension != NULL ? (uint8_t)EICEI_FXP_EXTENDED
+                                                 : (uint8_t)r->op;
+    const char *field;
+    bool good = eicei_put32(b, 0) && eice_blob_add(b, &type, 1, EICEI_SSH_OUT)
+                && eicei_put32(b, id);
+
+    if (form->extension != NULL) {
+        good = good && eicei_put_string(b, eice_str_c(form->extension));
+    }
+    for (field = form->fields; *field != 0; field++) {
+        good = good && eicei_sftp_put_field(b, *field, r);
+    }
+    if (good) {
+        const size_t len = b->len - start - 4;
+        size_t i;
+
+        for (i = 0; i < 4; i++) {
+            b->ptr[start + i] = (uint8_t)(len >> (24 - 8 * i));
+        }
+    } else {
+        b->len = start;
+    }
+    return good;
+}
+
+EICEI_PRIVATE bool eicei_sftp_can(const eice_sftp *s,
+                                  const eice_sftp_request *r)
+{
+    return s->ready && s->error.code == EICE_OK
+           && s->asked < EICE_SFTP_ASKED
+           && s->priv.out.len - s->priv.out_at < EICEI_SFTP_OUT
+           && r->text.len <= EICE_SFTP_BLOCK && r->more.len <= EICE_SFTP_BLOCK
+           && r->len <= EICE_SFTP_BLOCK
+           && (r->op != EICE_SFTP_POSIX_RENAME || s->posix_rename)
+           && (r->op != EICE_SFTP_FSYNC || s->fsync);
+}
+
+EICE_API bool eice_sftp_ask(eice_sftp *s, const eice_sftp_request *r)
+{
+    uint32_t i = 0;
+
+    if (!eicei_sftp_can(s, r)) {
+        return false;
+    }
+    while (s->priv.slot[i].used) {
+        i++;
+    }
+    s->priv.turn++;
+    s->priv.slot[i].id = s->priv.turn * EICE_SFTP_ASKED + i;
+    if (!eicei_sftp_put(s, r, s->priv.slot[i].id)) {
+        eice_fail(&s->error, EICE_E_MEMORY, EICE_STAGE_SESSION,
+                  "no memory for SFTP");
+        return false;
+    }
+    s->priv.slot[i].used = true;
+    s->priv.slot[i].op = r->op;
+    s->priv.slot[i].user = r->user;
+    s->priv.slot[i].tag = r->tag;
+    s->priv.slot[i].offset = r->offset;
+    s->priv.slot[i].len = r->len;
+    s->asked++;
+    return true;
+}
+
+EICE_API size_t eice_sftp_out(const eice_sftp *s, const uint8_t **p)
+{
+    *p = s->priv.out.ptr + (s->priv.out.ptr != NULL ? s->priv.out_at : 0);
+    return s->priv.out.len - s->priv.out_at;
+}
+
+/* What was sent is dropped when it is all, or more than what is left. */
+EICEI_PRIVATE void eicei_sftp_drop(eice_blob *b, size_t *at)
+{
+    if (*at >= b->len - *at) {
+        if (b->len > *at) {
+            memmove(b->ptr, b->ptr + *at, b->len - *at);
+        }
+        b->len -= *at;
+        *at = 0;
+    }
+}
+
+EICE_API void eice_sftp_out_ack(eice_sftp *s, size_t n)
+{
+    s->priv.out_at += n;
+    eicei_sftp_drop(&s->priv.out, &s->priv.out_at);
+}
+
+EICE_API size_t eice_sftp_in(eice_sftp *s, uint8_t **p)
+{
+    if (s->error.code != EICE_OK) {
+        return 0;
+    }
+    eicei_sftp_drop(&s->priv.in, &s->priv.in_at);
+    *p = eice_blob_room(&s->priv.in, EICE_SFTP_BLOCK,
+                        2 * (EICEI_SFTP_PACKET + EICE_SFTP_BLOCK));
+    if (*p == NULL) {
+        eice_fail(&s->error, EICE_E_MEMORY, EICE_STAGE_SESSION,
+                  "no memory for SFTP");
+        return 0;
+    }
+    return EICE_SFTP_BLOCK;
+}
+
+EICE_API void eice_sftp_in_ack(eice_sftp *s, size_t n)
+{
+    s->priv.in.len += n;
+}
+
+EICEI_PRIVATE bool eicei_sftp_get32(eice_str *in, uint32_t *out)
+{
+    if (in->len < 4) {
+        return false;
+    }
+    *out = eicei_get32((const uint8_t *)in->ptr);
+    *in = eice_str_make(in->ptr + 4, in->len - 4);
+    return true;
+}
+
+EICEI_PRIVATE bool eicei_sftp_get_attrs(eice_str *in, eice_sftp_attrs *a)
+{
+    eice_str skipped;
+    uint32_t high = 0;
+    uint32_t low = 0;
+    uint32_t n = 0;
+
+    memset(a, 0, sizeof *a);
+    if (!eicei_sftp_get32(in, &a->flags)
+        || ((a->flags & EICE_SFTP_SIZE) != 0
+            && (!eicei_sftp_get32(in, &high) || !eicei_sftp_get32(in, &low)))
+        || ((a->flags & EICE_SFTP_OWNER) != 0
+            && (!eicei_sftp_get32(in, &a->uid)
+                || !eicei_sftp_get32(in, &a->gid)))
+        || ((a->flags & EICE_SFTP_MODE) != 0
+            && !eicei_sftp_get32(in, &a->mode))
+        || ((a->flags & EICE_SFTP_TIMES) != 0
+            && (!eicei_sftp_get32(in, &a->atime)
+                || !eicei_sftp_get32(in, &a->mtime)))
+        || ((a->flags >> 31) != 0 && !eicei_sftp_get32(in, &n))) {
+        return false;
+    }
+    a->size = (uint64_t)high << 32 | low;
+    for (; n > 0; n--) { /* extended pairs; the end comes before 2^32 */
+        if (!eicei_get_string(in, &skipped)
+            || !eicei_get_string(in, &skipped)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+EICEI_PRIVATE bool eicei_sftp_bad(eice_sftp *s, const char *what)
+{
+    eice_fail(&s->error, EICE_E_SFTP, EICE_STAGE_SESSION,
+              "the SFTP server sent %s", what);
+    return false;
+}
+
+/* Version and extensions (4): pairs of a name and its data. */
+EICEI_PRIVATE bool eicei_sftp_version(eice_sftp *s, eice_str in)
+{
+    uint32_t version;
+    eice_str name;
+    eice_str data;
+
+    if (in.len < 1 || in.ptr[0] != EICEI_FXP_VERSION) {
+        return eicei_sftp_bad(s, "no version: is sftp enabled there?");
+    }
+    in = eice_str_make(in.ptr + 1, in.len - 1);
+    if (!eicei_sftp_get32(&in, &version) || version != 3) {
+        return eicei_sftp_bad(s, "a version other than 3");
+    }
+    while (eicei_get_string(&in, &name) && eicei_get_string(&in, &data)) {
+        if (eice_str_is(name, "posix-rename@openssh.com")) {
+            s->posix_rename = true;
+        } else if (eice_str_is(name, "fsync@openssh.com")) {
+            s->fsync = true;
+        }
+    }
+    s->ready = true;
+    return true;
+}
+
+/* The inside of an answer, behind its id. */
+EICEI_PRIVATE bool eicei_sftp_body(eice_sftp_reply *r, uint8_t type,
+                                   eice_str in)
+{
+    uint32_t n;
+
+    switch (type) {
+    case EICEI_FXP_STATUS: /* servers before version 3 send no words */
+        if (!eicei_sftp_get32(&in, &r->status)) {
+            return false;
+        }
+        (void)eicei_get_string(&in, &r->text);
+        /* success is not an answer where something was asked for */
+        return r->status != EICE_SFTP_OK
+               || eicei_sftp_form_of(r->op)->answer == 0;
+    case EICEI_FXP_HANDLE:
+        return eicei_get_string(&in, &r->text)
+               && r->text.len <= EICE_SFTP_HANDLE;
+    case EICEI_FXP_DATA:
+        return eicei_get_string(&in, &r->text) && r->text.len <= r->len
+               && r->text.len > 0;
+    case EICEI_FXP_NAME:
+        if (!eicei_sftp_get32(&in, &n) || n > in.len / EICEI_SFTP_NAMES) {
+            return false;
+        }
+        r->names = in;
+        return true;
+    default:
+        return eicei_sftp_get_attrs(&in, &r->attrs);
+    }
+}
+
+EICEI_PRIVATE bool eicei_sftp_answer(eice_sftp *s, eice_sftp_reply *r,
+                                     eice_str in)
+{
+    uint8_t type;
+    uint32_t id;
+    uint32_t i;
+
+    memset(r, 0, sizeof *r);
+    if (in.len < 5) {
+        return eicei_sftp_bad(s, "a packet that is too short");
+    }
+    type = (uint8_t)in.ptr[0];
+    id = eicei_get32((const uint8_t *)in.ptr + 1);
+    i = id % EICE_SFTP_ASKED;
+    if (!s->priv.slot[i].used || s->priv.slot[i].id != id) {
+        return eicei_sftp_bad(s, "an answer to no question");
+    }
+    s->priv.slot[i].used = false;
+    s->asked--;
+    r->op = s->priv.slot[i].op;
+    r->user = s->priv.slot[i].user;
+    r->tag = s->priv.slot[i].tag;
+    r->offset = s->priv.slot[i].offset;
+    r->len = s->priv.slot[i].len;
+    if ((type != EICEI_FXP_STATUS
+         && type != eicei_sftp_form_of(r->op)->answer)
+        || !eicei_sftp_body(r, type,
+                            eice_str_make(in.ptr + 5, in.len - 5))) {
+        return eicei_sftp_bad(s, "an answer that does not fit");
+    }
+    return true;
+}
+
+EICE_API bool eice_sftp_next(eice_sftp *s, eice_sftp_reply *reply)
+{
+    const uint8_t *p;
+    size_t len;
+
+    while (s->error.code == EICE_OK) {
+        len = s->priv.in.len - s->priv.in_at;
+        if (len < 4) {
+            break;
+        }
+        p = s->priv.in.ptr + s->priv.in_at;
+        if (eicei_get32(p) > EICEI_SFTP_PACKET - 4) {
+            return eicei_sftp_bad(s, "a packet that is too long, or text: "
+                                     "do the login scripts print some?");
+        }
+        if (len - 4 < eicei_get32(p)) {
+            break;
+        }
+        len = eicei_get32(p);
+        s->priv.in_at += 4 + len;
+        if (s->ready) {
+            return eicei_sftp_answer(s, reply, eice_str_make(p + 4, len));
+        }
+        (void)eicei_sftp_version(s, eice_str_make(p + 4, len));
+    }
+    return false;
+}
+
+EICE_API bool eice_sftp_name(eice_sftp_reply *reply, eice_sftp_entry *out)
+{
+    eice_str skipped;
+
+    return eicei_get_string(&reply->names, &out->name)
+           && eicei_get_string(&reply->names, &skipped)
+           && eicei_sftp_get_attrs(&reply->names, &out->attrs);
+}
+
+EICE_API bool eice_sftp_plain(eice_str name)
+{
+    return name.len > 0 && !eice_str_is(name, ".") && !eice_str_is(name, "..")
+           && eice_str_find(name, '/') == name.len
+           && eice_str_find(name, 0) == name.len;
+}
+
+EICE_API const char *eice_sftp_status_text(uint32_t status)
+{
+    static const char *const texts[] = {
+        "success", "end of file", "no such file or directory",
+        "permission denied", "the server says failure", "bad message",
+        "no connection", "connection lost", "not supported by the server"};
+
+    return status < EICEI_LEN(texts) ? texts[status] : "unknown status";
 }
 
 #endif /* EICE_HAS_SSH */
