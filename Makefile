@@ -230,7 +230,7 @@ $(foreach f,native asan,$(eval $(call COMPILE_TESTS,$(f))))
 TEST_PROGRAMS = build/eice build/asan/eice build/tsan/libssh2.a \
     build/tsan/libbearssl.a $(TESTS:%=build/tests/native/%) \
     $(TESTS:%=build/tests/asan/%) $(NATIVE_HELPERS:%=build/tests/native/%) \
-    $(ASAN_HELPERS:%=build/tests/asan/%) \
+    build/tests/native/ssh_session $(ASAN_HELPERS:%=build/tests/asan/%) \
     $(EXAMPLES_C:examples/%.c=build/examples/asan/%) \
     $(FUZZ_C:tests/fuzz/%.c=build/tests/asan/%)
 

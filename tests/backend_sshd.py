@@ -95,12 +95,17 @@ class Server:
         with open(f"{self.dir}/log", "wb") as log:
             process = subprocess.Popen(command, env=environment, cwd=self.dir, stderr=log,
                                        stdin=subprocess.DEVNULL, **root)
+        self.wait(process)
+        return process
+
+    def wait(self, process):
+        """Until it listens."""
         for _ in range(100):
             if process.poll() is not None:
                 break
             try:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
-                return process
+                return
             except OSError:
                 time.sleep(0.05)
         raise RuntimeError("sshd did not start: " + self.log()[-2000:])

@@ -32,7 +32,8 @@ TAIL = 40    # lines shown of a program that failed
 NATIVE = {"crypto_helper", "cred_dump", "ssh_kex", "test_sigv4"}
 
 # What a driver gets besides.
-ARGUMENTS = {"failures": ["build/asan/eice"]}
+ARGUMENTS = {"ssh_algorithms": ["build/tests/native/ssh_session"],
+             "failures": ["build/asan/eice"]}
 
 # Only with EICE_LONG=1, as `make test-long` sets it.
 LONG = {"trixie": 1800}
