@@ -17505,6 +17505,23 @@ EICEI_PRIVATE void eicei_ssh_note_methods(eice_ssh *s)
     (void)eice_buf_c(&b);
 }
 
+/* RFC 4253 6.6: "ssh-rsa", exponent, modulus. 2048 bits, as RequiredRSASize
+ * of RHEL 9 demands; a modulus of 256 bytes begins with its highest bit. */
+EICEI_PRIVATE bool eicei_ssh_weak(eice_str key)
+{
+    eice_str part;
+
+    if (!eicei_get_string(&key, &part) || !eice_str_is(part, "ssh-rsa")
+        || !eicei_get_string(&key, &part) || !eicei_get_string(&key, &part)) {
+        return false;
+    }
+    while (part.len > 0 && part.ptr[0] == 0) {
+        part.ptr++;
+        part.len--;
+    }
+    return part.len < 256 || (part.len == 256 && ((uint8_t)*part.ptr < 0x80));
+}
+
 EICEI_PRIVATE bool eicei_ssh_greet(eice_ssh *s)
 {
     const int rc = libssh2_session_handshake(s->session, EICEI_SSH_NO_SOCKET);
@@ -17526,6 +17543,14 @@ EICEI_PRIVATE bool eicei_ssh_greet(eice_ssh *s)
     eicei_ssh_note_methods(s);
     s->phase = EICE_SSH_HOSTKEY;
     s->deadline_ms = UINT64_MAX;
+    if (eicei_ssh_weak(eice_ssh_host_key(s))) {
+        eice_fail(&s->error, EICE_E_SSH_KEX, EICE_STAGE_KEX,
+                  "the server's RSA host key has less than 2048 bits");
+        eice_copy_text(s->error.remedy, sizeof s->error.remedy,
+                       eice_str_c("give the server another host key "
+                                  "(ssh-keygen -A)"));
+        eicei_ssh_stop(s);
+    }
     return true;
 }
 

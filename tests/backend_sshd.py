@@ -60,7 +60,7 @@ HostKeyAlgorithms +ssh-rsa
 class Server:
     """One sshd for all tests."""
 
-    def __init__(self, extra=""):
+    def __init__(self, extra="", generated=None):
         """What `extra` says comes first in the configuration, and so is in force."""
         self.wrapper = wrapper_path()
         self.dir = tempfile.mkdtemp(prefix="eice-backend-")
@@ -68,7 +68,7 @@ class Server:
         os.chown(self.dir, UID, -1)
         self.port = free_port()
         config = extra + CONFIG.format(port=self.port, dir=self.dir)
-        for number, (kind, extra) in enumerate(GENERATED):
+        for number, (kind, extra) in enumerate(generated or GENERATED):
             path = f"{self.dir}/key{number}"
             subprocess.run(["ssh-keygen", "-q", "-t", kind, *extra, "-N", "", "-f", path],
                            check=True)

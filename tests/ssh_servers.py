@@ -248,6 +248,16 @@ def check_probe(client, server):
     need("Accepted publickey" in log and "Postponed publickey" not in log, "it asked first")
 
 
+def check_weak(client, _):
+    weak = Server("", [("rsa", ["-b", "1024"])])
+    try:
+        with Session(client, weak, "rekey") as session:
+            line = session.end(1)
+            need(line == "error ssh-kex: the server's RSA host key has less than 2048 bits", line)
+    finally:
+        weak.stop()
+
+
 def check_unknown(client, server):
     with Session(client, server, "rekey", "ciphers=rot13") as session:
         line = session.end(1)
@@ -266,6 +276,7 @@ TESTS = [
     ("ssh: new keys after so many bytes", check_rekey_bytes),
     ("ssh: another host key in a later exchange", check_stranger),
     ("ssh: the first login request is signed", check_probe),
+    ("ssh: an RSA host key of 1024 bits", check_weak),
     ("ssh: unknown algorithms", check_unknown),
 ]
 # Tests that count: debugging output, and the server asks for new keys only once in a long while.
