@@ -196,6 +196,17 @@ def host_key_alias(w):
 
 
 @test
+def algorithms(w):
+    known(w)
+    for words in (["-c", "aes256-ctr", "-m", "hmac-sha2-512"], ["-o", "Ciphers=aes128-ctr"],
+                  ["-o", "KexAlgorithms=ecdh-sha2-nistp256"]):
+        w.eice("ssh", *words, "web-1", "true").expect(0, f"{words}")
+    for words in (["-c", "bogus"], ["-o", "MACs=bogus", "-c", "aes256-ctr"],
+                  ["-o", "KexAlgorithms=bogus"], ["-o", "HostKeyAlgorithms=bogus"]):
+        w.eice("ssh", *words, "web-1", "true").expect(255, f"{words}")
+
+
+@test
 def connection_attempts(w):
     w.sim.ctl("fault", kind="http-error", action="openTunnel", status=503, times=1)
     w.eice("ssh", "-o", "ConnectionAttempts=3", "web-1", "true").expect(0)
