@@ -17379,6 +17379,12 @@ void eice_ssh_net_out_ack(eice_ssh *s, size_t n)
     if (s->out_at == s->out.len) {
         s->out_at = 0;
         s->out.len = 0;
+    } else if (s->out_at > EICEI_SSH_ENTER && s->out_at > s->out.len / 2) {
+        /* never quite empty while many channels write: what was sent must
+         * not count towards the limit */
+        s->out.len -= s->out_at;
+        memmove(s->out.ptr, s->out.ptr + s->out_at, s->out.len);
+        s->out_at = 0;
     }
 }
 
