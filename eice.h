@@ -2756,7 +2756,6 @@ typedef enum eice_policy {
 
 #define EICE_CONN_SLOTS 16
 
-/* Texts are borrowed for the life of the connection. */
 /* How the instance is reached. */
 typedef enum eice_route {
     EICE_ROUTE_ENDPOINT, /* through an EC2 Instance Connect Endpoint */
@@ -2767,6 +2766,7 @@ typedef enum eice_route {
                             IPv6 directly */
 } eice_route;
 
+/* Texts are borrowed for the life of the connection. */
 typedef struct eice_conn_opts {
     eice_goal goal;
     const char *target;        /* i-..., a Name tag, tag:KEY=VALUE, a private
@@ -2814,6 +2814,11 @@ typedef struct eice_conn_opts {
     eice_key_kind key_type;      /* of the ephemeral key. RSA, for hosts in
                                     FIPS mode, is made within one step */
     eice_route route;
+    struct eice_conn *via;     /* or NULL: through a channel of this connection
+                                  (GOAL_SSH, open) to the instance's private
+                                  address, whatever `route` says, as by
+                                  OpenSSH's ProxyJump. It outlives this one
+                                  and is driven by the same executor */
 } eice_conn_opts;
 
 /* One thing tried, in the order of their ends: the trail. */
@@ -19069,7 +19074,8 @@ EICE_API const char *eice_sftp_status_text(uint32_t status)
  *
  *   need   something asked of the driver
  *   slot   one TCP connection of the driver: DIALING, UP, CLOSE
- *   link   RESOLVE -> DIAL (RFC 8305) -> PROXY (CONNECT) -> TLS -> READY
+ *   link   RESOLVE -> DIAL (RFC 8305) -> PROXY (CONNECT) -> TLS -> READY,
+ *          or VIA -> READY: a channel of another connection
  *   call   WAIT -> LINK -> TALK -> DONE, with retries; one AWS operation
  *
  * and of the plan, which starts a part as soon as what it needs is there.
@@ -19124,6 +19130,7 @@ typedef enum eicei_link_state {
     EICEI_LINK_FREE,
     EICEI_LINK_RESOLVE,
     EICEI_LINK_DIAL,
+    EICEI_LINK_VIA,   /* a channel of another connection opens */
     EICEI_LINK_PROXY,
     EICEI_LINK_TLS,
     EICEI_LINK_READY,
@@ -19286,6 +19293,7 @@ struct eice_conn {
 
     eice_tunnel *tunnel;
     int tunnel_link;
+    int via_channel;          /* of o.via; -1 */
     unsigned tunnel_tries;
     bool tunnel_clock_retried;
     bool tunnel_logged;
@@ -19442,11 +19450,25 @@ EICEI_PRIVATE void eicei_slot_close(eice_conn *c, int slot)
     s->state = EICEI_SLOT_CLOSE;
 }
 
+EICEI_PRIVATE void eicei_via_close(eice_conn *c)
+{
+#if EICE_HAS_SSH
+    if (c->via_channel >= 0) {
+        eice_channel_close(c->o.via->ssh, c->via_channel);
+        c->o.via->moved = true;
+    }
+#endif
+    c->via_channel = -1;
+}
+
 EICEI_PRIVATE void eicei_link_close(eice_conn *c, eicei_link *l)
 {
     const int index = (int)(l - c->links);
     size_t i;
 
+    if (l->tunnel) {
+        eicei_via_close(c);
+    }
     for (i = 0; i < EICE_CONN_SLOTS; i++) {
         if (c->slots[i].link == index) {
             eicei_slot_close(c, (int)i);
@@ -19661,10 +19683,9 @@ EICEI_PRIVATE void eicei_link_resolve(eice_conn *c, eicei_link *l)
     }
 }
 
-/* A new link on its way; NULL when all are in use. */
-EICEI_PRIVATE eicei_link *eicei_link_open(eice_conn *c, bool tls,
-                                          eice_str host, uint16_t port,
-                                          bool direct)
+/* A new link; NULL when all are in use. */
+EICEI_PRIVATE eicei_link *eicei_link_new(eice_conn *c, bool tls, eice_str host,
+                                         uint16_t port)
 {
     size_t i;
 
@@ -19682,15 +19703,28 @@ EICEI_PRIVATE eicei_link *eicei_link_open(eice_conn *c, bool tls,
         l->port = port;
         l->out.alloc = &c->alloc;
         eice_copy_text(l->host, sizeof l->host, host);
-        eicei_link_route(c, l, direct);
-        if (l->error.code != EICE_OK) {
-            eicei_link_fail(c, l);
-        } else {
-            eicei_link_resolve(c, l);
-        }
         return l;
     }
     return NULL;
+}
+
+/* A new link on its way; NULL when all are in use. */
+EICEI_PRIVATE eicei_link *eicei_link_open(eice_conn *c, bool tls,
+                                          eice_str host, uint16_t port,
+                                          bool direct)
+{
+    eicei_link *l = eicei_link_new(c, tls, host, port);
+
+    if (l == NULL) {
+        return NULL;
+    }
+    eicei_link_route(c, l, direct);
+    if (l->error.code != EICE_OK) {
+        eicei_link_fail(c, l);
+    } else {
+        eicei_link_resolve(c, l);
+    }
+    return l;
 }
 
 /* The next address is tried; false when there is none, or no slot. */
@@ -21024,13 +21058,12 @@ EICEI_PRIVATE void eicei_endpoint_pick(eice_conn *c)
     }
 }
 
-/* Host and address of the tunnel, once everything they depend on is known. */
 /* With EICE_ROUTE_AUTO only once the instance is known. */
 EICEI_PRIVATE bool eicei_is_direct(const eice_conn *c)
 {
     const eice_instance *i = &c->instance;
 
-    return c->o.route == EICE_ROUTE_DIRECT
+    return c->o.via != NULL || c->o.route == EICE_ROUTE_DIRECT
            || (c->o.route == EICE_ROUTE_AUTO
                && (i->public_ip[0] != 0
                    || (i->private_ip[0] == 0 && i->ipv6[0] != 0)));
@@ -21043,15 +21076,18 @@ EICEI_PRIVATE const char *eicei_address(const eice_conn *c)
     if (eicei_set(c->o.private_ip)) {
         return c->o.private_ip;
     }
-    if (eicei_is_direct(c) && i->public_ip[0] != 0) {
-        return i->public_ip;
-    }
-    if (eicei_is_direct(c) && i->ipv6[0] != 0) {
-        return i->ipv6;
+    if (eicei_is_direct(c) && c->o.via == NULL) {
+        if (i->public_ip[0] != 0) {
+            return i->public_ip;
+        }
+        if (i->ipv6[0] != 0) {
+            return i->ipv6;
+        }
     }
     return i->private_ip[0] != 0 ? i->private_ip : i->ipv6;
 }
 
+/* Host and address of the tunnel, once everything they depend on is known. */
 EICEI_PRIVATE void eicei_choose(eice_conn *c)
 {
     const eice_instance *i = &c->instance;
@@ -21248,13 +21284,140 @@ EICEI_PRIVATE void eicei_tunnel_begin(eice_conn *c, eicei_link *l)
     (void)eice_tunnel_init(c->tunnel, &o); /* its error shows as DONE */
 }
 
+#if EICE_HAS_SSH
+
+/* The session of the connection that ours goes through; NULL: it ended. */
+EICEI_PRIVATE eice_ssh *eicei_via_ssh(const eice_conn *c)
+{
+    const eice_conn *via = c->o.via;
+
+    return via->state == EICEI_CONN_OVER ? NULL : via->ssh;
+}
+
+EICEI_PRIVATE eicei_link *eicei_via_dial(eice_conn *c)
+{
+    eicei_link *l = eicei_link_new(c, false, eice_str_c(c->private_ip),
+                                   c->o.port);
+    eice_ssh *s = eicei_via_ssh(c);
+    eice_channel_opts o;
+
+    if (l == NULL) {
+        return NULL;
+    }
+    memset(&o, 0, sizeof o);
+    o.kind = EICE_CHANNEL_TCP;
+    o.host = c->private_ip;
+    o.port = c->o.port;
+    c->via_channel = s != NULL ? eice_channel_open(s, &o) : -1;
+    c->o.via->moved = true;
+    if (c->via_channel < 0) {
+        eice_fail(&l->error, EICE_E_SSH_LOST, EICE_STAGE_CONNECT,
+                  "%s carries no more channels", c->o.via->host_name);
+        eicei_link_fail(c, l);
+        return l;
+    }
+    eicei_link_stage(c, l, EICEI_LINK_VIA);
+    l->deadline = UINT64_MAX; /* the channel has one */
+    return l;
+}
+
+/* The channel opens, or does not. */
+EICEI_PRIVATE void eicei_via_open(eice_conn *c, eicei_link *l, eice_ssh *s,
+                                  unsigned state)
+{
+    if ((state & EICE_CHAN_OPEN) != 0) {
+        eicei_tunnel_begin(c, l);
+        c->moved = true;
+    } else if ((state & (EICE_CHAN_FAILED | EICE_CHAN_CLOSED)) != 0) {
+        const eice_error *e = s != NULL
+                                  ? eice_channel_error(s, c->via_channel)
+                                  : &c->o.via->error;
+
+        eice_fail(&l->error, e->code != EICE_OK ? e->code : EICE_E_SSH_LOST,
+                  EICE_STAGE_CONNECT, "%s cannot reach %s port %d: %s",
+                  c->o.via->host_name, c->private_ip, (int)c->o.port,
+                  e->code != EICE_OK ? e->text : "the connection ended");
+        eicei_copy_c(l->error.remedy, sizeof l->error.remedy,
+                     "check that sshd listens there and that its security "
+                     "group admits the instance in between");
+        eicei_link_fail(c, l);
+    }
+}
+
+/* Bytes between the channel and what takes it for a TCP connection. */
+EICEI_PRIVATE bool eicei_via_pump(eice_conn *c, eice_ssh *s)
+{
+    const uint8_t *from;
+    uint8_t *to;
+    size_t n = eice_tunnel_net_in(c->tunnel, &to);
+    bool moved = false;
+
+    n = n > 0 ? eice_channel_read(s, c->via_channel, 0, to, n) : 0;
+    if (n > 0) {
+        eice_tunnel_net_in_ack(c->tunnel, n);
+        moved = true;
+    }
+    n = eice_tunnel_net_out(c->tunnel, &from);
+    n = n > 0 ? eice_channel_write(s, c->via_channel, from, n) : 0;
+    if (n > 0) {
+        eice_tunnel_net_out_ack(c->tunnel, n);
+        moved = true;
+    }
+    return moved;
+}
+
+EICEI_PRIVATE void eicei_via_step(eice_conn *c)
+{
+    eice_ssh *s = eicei_via_ssh(c);
+    eicei_link *l = &c->links[c->tunnel_link];
+    unsigned state = s != NULL ? eice_channel_state(s, c->via_channel)
+                               : EICE_CHAN_CLOSED;
+
+    if (l->state == EICEI_LINK_VIA) {
+        eicei_via_open(c, l, s, state);
+    }
+    if (l->state != EICEI_LINK_READY || c->tunnel == NULL) {
+        return;
+    }
+    while (s != NULL && eicei_via_pump(c, s)) {
+        c->moved = true;
+        c->o.via->moved = true;
+    }
+    if (s == NULL) {
+        eice_tunnel_net_eof(c->tunnel, EICE_E_NET_RESET);
+    } else if ((eice_channel_state(s, c->via_channel)
+                & (EICE_CHAN_EOF | EICE_CHAN_CLOSED | EICE_CHAN_FAILED))
+               != 0) {
+        eice_tunnel_net_eof(c->tunnel, EICE_OK);
+    }
+}
+
+#else
+
+EICEI_PRIVATE eicei_link *eicei_via_dial(eice_conn *c)
+{
+    (void)c;
+    return NULL;
+}
+
+EICEI_PRIVATE void eicei_via_step(eice_conn *c)
+{
+    (void)c;
+}
+
+#endif /* EICE_HAS_SSH */
+
 EICEI_PRIVATE void eicei_tunnel_dial(eice_conn *c)
 {
     const bool direct = eicei_is_direct(c);
-    eicei_link *l = eicei_link_open(c, !direct, eice_str_c(c->tunnel_host),
-                                    direct ? c->o.port : (uint16_t)443,
-                                    false);
+    eicei_link *l;
 
+    if (c->o.via != NULL) {
+        l = eicei_via_dial(c);
+    } else {
+        l = eicei_link_open(c, !direct, eice_str_c(c->tunnel_host),
+                            direct ? c->o.port : (uint16_t)443, false);
+    }
     if (l != NULL) {
         l->tunnel = true;
         c->tunnel_link = (int)(l - c->links);
@@ -21338,6 +21501,9 @@ EICEI_PRIVATE void eicei_tunnel_step(eice_conn *c)
 
     if (c->tunnel_link < 0) {
         return;
+    }
+    if (c->o.via != NULL) {
+        eicei_via_step(c);
     }
     l = &c->links[c->tunnel_link];
     if (l->state == EICEI_LINK_FAILED) {
@@ -21740,7 +21906,7 @@ EICEI_PRIVATE bool eicei_wants_push(const eice_conn *c)
 
 EICEI_PRIVATE bool eicei_route_known(const eice_conn *c)
 {
-    return c->o.route != EICE_ROUTE_AUTO
+    return c->o.via != NULL || c->o.route != EICE_ROUTE_AUTO
            || c->calls[EICE_OP_DESCRIBE_INSTANCES].state == EICEI_CALL_DONE;
 }
 
@@ -21758,7 +21924,8 @@ EICEI_PRIVATE bool eicei_wants_instance(const eice_conn *c)
     if (c->o.goal == EICE_GOAL_FIND || (eicei_wants_push(c) && !by_id)) {
         return true;
     }
-    if (eicei_wants_tunnel(c) && c->o.route != EICE_ROUTE_ENDPOINT) {
+    if (eicei_wants_tunnel(c)
+        && (c->o.via != NULL || c->o.route != EICE_ROUTE_ENDPOINT)) {
         return !eicei_set(c->o.private_ip) || c->o.route == EICE_ROUTE_AUTO;
     }
     return eicei_wants_tunnel(c)
@@ -22346,6 +22513,12 @@ EICEI_PRIVATE eice_err eicei_conn_check(const eice_conn_opts *o, eice_error *e)
                          "%s cannot be a name in the host key file",
                          o->host_key_alias);
     }
+    if (o->via != NULL
+        && (!EICE_HAS_SSH || o->via->o.goal != EICE_GOAL_SSH
+            || !o->via->open)) {
+        return eice_fail(e, EICE_E_ARGUMENT, EICE_STAGE_CONFIG,
+                         "via: no open SSH connection");
+    }
     if (o->goal == EICE_GOAL_PUSH && o->public_key.len == 0) {
         return eice_fail(e, EICE_E_ARGUMENT, EICE_STAGE_CONFIG,
                          "no public key to push");
@@ -22432,6 +22605,7 @@ eice_conn *eice_conn_new(const eice_conn_opts *o, eice_now now, eice_error *e)
     c->now = now;
     c->start_ms = now.ms;
     c->tunnel_link = -1;
+    c->via_channel = -1;
     c->next_id = 1;
     c->endpoints.alloc = &c->alloc;
     c->known.alloc = &c->alloc;

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define CLI_CONNECT_TO 16
+#define CLI_HOPS 8
 #define CLI_ENV 32
 #define CLI_GIVEN 48
 #define CLI_RELAYS 60 /* fewer than EICE_MAX_CHANNELS */
@@ -41,6 +42,7 @@ typedef struct cli {
     char escape;           /* 0: none */
     int family;            /* 0, 4, 6: -4, -6 */
     uint32_t attempts;     /* ConnectionAttempts */
+    const char *jump;      /* -J: hops with commas between them */
     const char *log_file;  /* -E */
     int err_fd;            /* where the remote stderr goes */
     const char *config_file;    /* -F */
@@ -175,6 +177,9 @@ typedef struct cli_run {
     int signal;            /* the first that asked us to end; 0 */
     bool resized;          /* SIGWINCH, SIGCONT since last asked */
     bool continued;
+    eice_conn *hop[CLI_HOPS]; /* -J: open, each through the one before it */
+    size_t hops;
+    char *jump;            /* their names */
 } cli_run;
 
 /* Begins; false when it was reported already. In two halves: without a
@@ -222,6 +227,13 @@ void cli_forwards_free(cli_forwards *t); /* NULL is allowed */
 size_t cli_forwards_fds(cli_forwards *t, struct pollfd *fds, size_t cap);
 bool cli_forwards_work(cli_forwards *t, const struct pollfd *fds, size_t n);
 uint64_t cli_forwards_deadline(const cli_forwards *t);
+
+/* ---- jump.c ------------------------------------------------------------ */
+
+/* Opens the hops of -J one after the other; what is connected next goes
+ * through the last of them. False: reported. */
+bool cli_jump_open(cli_run *r);
+void cli_jump_close(cli_run *r);
 
 /* ---- term.c ------------------------------------------------------------ */
 

@@ -111,6 +111,9 @@ bool cli_run_connect(cli_run *r)
     eice_error e;
 
     memset(&e, 0, sizeof e);
+    if (r->hops == 0 && !cli_jump_open(r)) {
+        return false;
+    }
     r->seen = 0;
     r->conn = eice_conn_new(&r->c->conn, eice_posix_now(), &e);
     if (r->conn == NULL) {
@@ -124,11 +127,14 @@ bool cli_run_connect(cli_run *r)
 
 void cli_run_disconnect(cli_run *r)
 {
-    if (r->conn != NULL) {
+    const bool hop = r->hops > 0 && r->conn == r->hop[r->hops - 1];
+
+    if (r->conn != NULL && !hop) {
         eice_posix_remove(r->x, r->conn);
         eice_conn_free(r->conn);
-        r->conn = NULL;
     }
+    r->conn = NULL;
+    cli_jump_close(r);
 }
 
 bool cli_run_open(cli_run *r, cli *c)
