@@ -138,7 +138,8 @@ BEARSSL = $(CURDIR)/build/deps/src/bearssl
 BEARSSL_OURS = $(CURDIR)/tools/bearssl
 BEARSSL_FIND = $(BEARSSL)/src $(BEARSSL_OURS) -name '*.c' $(foreach n, \
     ec_default rsa_default_pub rsa_default_priv rsa_default_pkcs1_vrfy \
-    rsa_default_pkcs1_sign, ! -name $(n).c)
+    rsa_default_pkcs1_sign rsa_default_keygen poly1305_ctmulq, \
+    ! -name $(n).c)
 
 build/%/libbearssl.a: build/deps/src/bearssl.version \
     $(wildcard tools/bearssl/*.c)

@@ -41,10 +41,10 @@ typedef struct option {
     const char *value;   /* name of its value, NULL: takes none */
     const char *commands; /* where it is valid; NULL: everywhere */
     const char *help;    /* NULL: not listed */
-    set_kind kind;
-    size_t offset;       /* of what it sets */
-    uint64_t least;
-    uint64_t most;
+    unsigned char kind;  /* a set_kind; small, as all here: rows are many */
+    uint16_t offset;     /* of what it sets */
+    uint16_t least;
+    uint32_t most;
 } option;
 
 #define AT(field) offsetof(cli, field)
@@ -309,14 +309,12 @@ int cli_usage_error(const cli *c, const char *what, const char *value)
 
 static bool word_in(const char *list, const char *word)
 {
-    const size_t n = strlen(word);
-    const char *p = list;
+    eice_str rest = eice_str_c(list);
 
-    while ((p = strstr(p, word)) != NULL) {
-        if ((p == list || p[-1] == ' ') && (p[n] == 0 || p[n] == ' ')) {
+    while (rest.len > 0) {
+        if (eice_str_is(eice_str_cut(&rest, ' '), word)) {
             return true;
         }
-        p += n;
     }
     return false;
 }
@@ -324,7 +322,7 @@ static bool word_in(const char *list, const char *word)
 static bool option_here(const option *o, const char *command)
 {
     if (command != NULL && strcmp(command, "ec2-instance-connect") == 0) {
-        return o->commands == NULL || strstr(o->commands, "ec2-") != NULL
+        return o->commands == NULL || cli_contains(o->commands, "ec2-")
                || word_in(o->commands, "open-tunnel");
     }
     return o->commands == NULL
@@ -663,7 +661,7 @@ static void set_state(cli *c, set_kind kind)
 static int set_option(cli *c, const option *o, char *value)
 {
     give(c, o->offset);
-    switch (o->kind) {
+    switch ((set_kind)o->kind) {
     case SET_TEXT:
     case SET_REST:
         memcpy((char *)c + o->offset, &value, sizeof value);
@@ -681,7 +679,7 @@ static int set_option(cli *c, const option *o, char *value)
     case SET_TTY:
     case SET_NO_TTY:
     case SET_DIRECT:
-        set_state(c, o->kind);
+        set_state(c, (set_kind)o->kind);
         return -1;
     case SET_POLICY:
     case SET_ESCAPE:

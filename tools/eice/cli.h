@@ -158,6 +158,8 @@ void cli_report(const cli *c, const eice_error *e);
 int cli_aws_status(void);
 void cli_say(const cli *c, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* As strstr, which is large. */
+bool cli_contains(const char *text, const char *word);
 /* A JSON string with its quotes. */
 void cli_json_text(FILE *out, const char *text);
 /* What happened on the connection since the last call: with -v each attempt,

@@ -759,7 +759,7 @@ static void refuse(cli_forwards *t, relay *r)
         cli_say(t->r->c, "%s -> %s: %s", r->from, to, e->text);
     }
     if (r->socks != NULL) {
-        eice_socks_reply(r->socks, strstr(e->text, "prohibited") != NULL
+        eice_socks_reply(r->socks, cli_contains(e->text, "prohibited")
                                        ? EICE_SOCKS_NOT_ALLOWED
                                        : EICE_SOCKS_HOST_UNREACHABLE);
     }

@@ -13,6 +13,16 @@ void cli_json_text(FILE *out, const char *text)
     fprintf(out, "\"%s\"", eice_buf_c(&b));
 }
 
+bool cli_contains(const char *text, const char *word)
+{
+    const size_t n = strlen(word);
+
+    while (*text != 0 && strncmp(text, word, n) != 0) {
+        text++;
+    }
+    return strncmp(text, word, n) == 0;
+}
+
 void cli_say(const cli *c, const char *format, ...)
 {
     va_list args;
@@ -81,7 +91,7 @@ void cli_report(const cli *c, const eice_error *e)
     }
     fprintf(stderr, "eice: %s", e->text[0] != 0 ? e->text
                                                 : eice_err_text(e->code));
-    if (e->aws_code[0] != 0 && strstr(e->text, e->aws_code) == NULL) {
+    if (e->aws_code[0] != 0 && !cli_contains(e->text, e->aws_code)) {
         fprintf(stderr, " (%s)", e->aws_code);
     }
     fputc('\n', stderr);

@@ -23,4 +23,10 @@
 #define HAVE_SYS_UIO_H 1
 #define HAVE_UNISTD_H 1
 
+/* What this client never offers: SHA-1, the group that is larger than
+ * BearSSL's numbers, RSA certificates (patch 09). */
+#define LIBSSH2_NO_SHA1_KEX
+#define LIBSSH2_NO_DH_GROUP18
+#define LIBSSH2_NO_RSA_CERTIFICATES
+
 #endif

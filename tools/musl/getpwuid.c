@@ -9,9 +9,18 @@
 #include <fcntl.h>
 #include <pwd.h>
 #include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+static unsigned number(const char *digits)
+{
+    unsigned n = 0;
+
+    for (; *digits >= '0' && *digits <= '9'; digits++) {
+        n = n * 10 + (unsigned)(*digits - '0');
+    }
+    return n;
+}
 
 /* The seven fields of passwd(5): name, password, user id, group id, comment,
  * home directory, shell. */
@@ -31,8 +40,8 @@ static bool parse(char *line, struct passwd *out)
     }
     out->pw_name = field[0];
     out->pw_passwd = field[1];
-    out->pw_uid = (uid_t)strtoul(field[2], NULL, 10);
-    out->pw_gid = (gid_t)strtoul(field[3], NULL, 10);
+    out->pw_uid = number(field[2]);
+    out->pw_gid = number(field[3]);
     out->pw_gecos = field[4];
     out->pw_dir = field[5];
     out->pw_shell = field[6];
