@@ -83,7 +83,7 @@ static const option options[] = {
      SET_VERBOSE, AT(verbose), 0, 0},
     {'q', "quiet", NULL, NULL, "errors only", SET_FLAG, AT(quiet), 0, 0},
     {'h', "help", NULL, NULL, "this text", SET_HELP, 0, 0, 0},
-    {0, "hostkey-policy", "P", "ssh forward",
+    {0, "hostkey-policy", "P", "ssh cp forward",
      "tofu (default), strict or off: what to do about unknown host keys",
      SET_POLICY, AT(conn.policy), 0, 0},
     {0, "host-pattern", "PATTERN", "ssh-config",
@@ -94,16 +94,28 @@ static const option options[] = {
      0},
     {'i', NULL, "FILE", "ssh", "log in with this private key, not a new one",
      SET_TEXT, AT(user_key), 0, 0},
-    {0, "key-type", "TYPE", "ssh forward",
+    {0, "key-type", "TYPE", "ssh cp forward",
      "of the key made for the login: ed25519 (default), rsa (FIPS hosts)",
      SET_KEY_TYPE, AT(conn.key_type), 0, 0},
-    {0, "known-hosts", "FILE", "ssh forward ssh-config", "host keys", SET_TEXT,
+    {0, "known-hosts", "FILE", "ssh cp forward ssh-config", "host keys", SET_TEXT,
      AT(conn.known_hosts), 0, 0},
     {'l', "user", "NAME", "ssh forward push-key ssh-config",
      "login on the instance (ec2-user)",
      SET_TEXT, AT(conn.user), 0, 0},
     {'p', "port", "PORT", "ssh ssh-config", "port on the instance (22)", SET_PORT,
      AT(conn.port), 1, 65535},
+    {'P', "port", "PORT", "cp", "port on the instances (22)", SET_PORT,
+     AT(conn.port), 1, 65535},
+    {'r', "recursive", NULL, "cp", "directories and what is in them",
+     SET_FLAG, AT(cp.recursive), 0, 0},
+    {'p', "preserve", NULL, "cp", "keep times and modes", SET_FLAG,
+     AT(cp.preserve), 0, 0},
+    {'l', "limit", "KBIT", "cp", "at most so many Kbit/s", SET_SECONDS,
+     AT(cp.limit), 1, UINT32_MAX},
+    {0, "resume", NULL, "cp", "keep unfinished parts, continue those kept",
+     SET_FLAG, AT(cp.resume), 0, 0},
+    {0, "checksum", NULL, "cp", "read back and compare every file copied",
+     SET_FLAG, AT(cp.checksum), 0, 0},
     {'t', NULL, NULL, "ssh", "ask for a terminal; twice: in any case",
      SET_TTY, 0, 0, 0},
     {'T', NULL, NULL, "ssh", "no terminal", SET_NO_TTY, 0, 0, 0},
@@ -919,7 +931,7 @@ int cli_parse(cli *c, const cli_command *command, int argc, char **argv)
     }
     c->argc = count;
     c->argv = argv;
-    if (count > 0) {
+    if (count > 0 && strcmp(command->name, "cp") != 0) {
         if (strcmp(command->name, "ssh-config") != 0) {
             cli_split_user(c, &argv[0]);
         }

@@ -81,6 +81,13 @@ typedef struct cli {
     const char *public_key_file;
     const char *idle;
     uint32_t idle_ms;
+    struct {
+        bool recursive;
+        bool preserve;
+        bool resume;
+        bool checksum;
+        uint32_t limit;    /* Kbit/s; 0: none */
+    } cp;
     int argc;              /* operands */
     char **argv;
 } cli;
@@ -98,6 +105,7 @@ typedef struct cli_command {
 int cli_ssh(cli *c);
 int cli_forward_run(cli *c);
 int cli_proxy(cli *c);
+int cli_cp(cli *c);
 int cli_push_key(cli *c);
 int cli_whoami(cli *c);
 int cli_ssh_config(cli *c);
@@ -177,6 +185,7 @@ typedef struct cli_run {
     uint64_t wake_ms;      /* end the turn then; 0: no such time */
     size_t seen;           /* attempts reported */
     int signal;            /* the first that asked us to end; 0 */
+    bool graceful;         /* it does not close the connection */
     bool resized;          /* SIGWINCH, SIGCONT since last asked */
     bool continued;
     eice_conn *hop[CLI_HOPS]; /* -J: open, each through the one before it */

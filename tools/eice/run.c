@@ -65,7 +65,7 @@ static void signals_read(cli_run *r)
             r->resized = true;
         } else if (r->signal == 0) {
             r->signal = byte;
-            if (r->conn != NULL) {
+            if (r->conn != NULL && !r->graceful) {
                 eice_conn_close(r->conn);
             }
         } else if (r->conn != NULL) {
