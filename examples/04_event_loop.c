@@ -153,6 +153,8 @@ static void provide(link_t *l, const eice_need *need)
     case EICE_NEED_STORE:
         a.code = eice_posix_store_line(text, need->text, NULL);
         break;
+    case EICE_NEED_FETCH: /* these two eice_conn answers itself */
+    case EICE_NEED_STS:
     case EICE_NEED_HOSTKEY:
     case EICE_NEED_NONE:
         a.code = EICE_E_HOST_KEY_UNKNOWN;
