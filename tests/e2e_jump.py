@@ -12,7 +12,7 @@ import hashlib
 import os
 import sys
 
-from e2elib import MIB, check, contains, equal, main, test
+from e2elib import MIB, check, contains, equal, eventually, main, test
 
 APP = "i-0123456789abcdef1"  # "app & web-2", ubuntu
 DB = "i-0123456789abcdef2"   # "db 1 (primary)", admin
@@ -38,7 +38,7 @@ def one_hop(w):
         result = w.eice("ssh", "-J", "web-1", "-p", str(port), f"ubuntu@{APP}",
                         "echo I am $LOGNAME; exit 7").expect(7)
     equal(result.text, "I am ubuntu\n", "stdout")
-    equal(w.tunnels(), 0, "tunnels")
+    eventually(w.tunnels, 0, "tunnels")
 
 
 @test
@@ -84,7 +84,7 @@ def address_behind_the_hop_refuses(w):
         result = w.eice("ssh", "-J", "web-1", "-p", "1", f"ubuntu@{APP}", "true").expect(255)
     contains(result.err, "127.0.0.1", "the address")
     check("hint" in result.err, "a remedy")
-    equal(w.tunnels(), 0, "tunnels")
+    eventually(w.tunnels, 0, "tunnels")
 
 
 @test
