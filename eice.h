@@ -81,11 +81,13 @@
  *
  * WHAT IT DOES, AND WHAT IT DOES NOT
  * ==================================
- *   - Finds the instance and its endpoint, pushes an ephemeral Ed25519 key,
- *     tunnels, verifies the host key, logs in, opens channels.
- *   - Credentials: given keys, environment, shared files with profiles. Roles,
- *     IAM Identity Center, container and instance credentials are named in an
- *     error, not passed over.
+ *   - Finds the instance and its endpoint, pushes an ephemeral key (or the
+ *     caller's), tunnels, verifies the host key, logs in; through another
+ *     instance or without an endpoint too.
+ *   - Channels: shell, command, subsystem, TCP and UNIX sockets from there,
+ *     listeners there; SFTP version 3.
+ *   - Credentials: see CREDENTIALS. Assumed roles, IAM Identity Center and
+ *     credential_process are named in an error, not passed over.
  *   - TLS 1.2 with AES-GCM and ChaCha20-Poly1305 (BearSSL has no TLS 1.3).
  *   - No Windows driver (write one: THE LOOP).
  *
@@ -182,9 +184,12 @@
  *
  * CREDENTIALS
  * ===========
- * In this order: eice_conn_opts.keys; AWS_ACCESS_KEY_ID and friends (not with
- * an explicit profile); ~/.aws/credentials and ~/.aws/config. Nothing is ever
- * written there. Files, variables and precedence are those of the AWS CLI.
+ * In this order: eice_conn_opts.keys, or a web identity token given there;
+ * AWS_ACCESS_KEY_ID and friends (not with an explicit profile); a profile of
+ * ~/.aws/config with a web identity, or AWS_WEB_IDENTITY_TOKEN_FILE; keys in
+ * ~/.aws/credentials and ~/.aws/config; container credentials (ECS, EKS Pod
+ * Identity); the instance's own (IMDSv2). Nothing is ever written there.
+ * Files, variables and precedence are those of the AWS CLI.
  *
  * SECURITY
  * ========
