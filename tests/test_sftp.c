@@ -3,25 +3,10 @@
  * send. */
 #define EICE_IMPLEMENTATION
 #include "eice.h"
+#include "story.h"
 #include "test.h"
 
 #define HELLO "\0\0\0\5\2\0\0\0\3"
-
-static char story[4096];
-static size_t story_len;
-
-static void tell(const char *format, ...)
-{
-    va_list args;
-    int n;
-
-    va_start(args, format);
-    n = vsnprintf(story + story_len, sizeof story - story_len, format, args);
-    va_end(args);
-    if (n > 0 && (size_t)n < sizeof story - story_len) {
-        story_len += (size_t)n;
-    }
-}
 
 /* From a page whose end may not be read. */
 static void feed(eice_sftp *s, const char *data, size_t len)
@@ -89,8 +74,7 @@ static void converse(const eice_sftp_op *ops, const char *data, size_t len,
     eice_sftp s;
     size_t i;
 
-    story_len = 0;
-    story[0] = 0;
+    story_begin();
     begin(&s);
     feed(&s, HELLO, sizeof HELLO - 1);
     tell_replies(&s);

@@ -3,26 +3,12 @@
  * a page that may not be read, and each way must tell the same. */
 #define EICE_IMPLEMENTATION
 #include "eice.h"
+#include "story.h"
 #include "test.h"
 
 #define ROOM 40000
 
 static guard edge;        /* ROOM bytes in front of a forbidden page */
-static char story[2048];  /* what happened */
-static size_t story_len;
-
-static void tell(const char *format, ...)
-{
-    va_list args;
-    int n;
-
-    va_start(args, format);
-    n = vsnprintf(story + story_len, sizeof story - story_len, format, args);
-    va_end(args);
-    if (n > 0 && (size_t)n < sizeof story - story_len) {
-        story_len += (size_t)n;
-    }
-}
 
 static void tell_bytes(const void *data, size_t len)
 {
@@ -77,8 +63,7 @@ static void talk(const char *data, size_t len, size_t first, size_t step,
     size_t n = first;
     size_t left = 0;
 
-    story_len = 0;
-    story[0] = 0;
+    story_begin();
     eice_socks_init(&s);
     while (event == EICE_SOCKS_MORE && at < len) {
         n = n < len - at ? n : len - at;

@@ -3,26 +3,12 @@
  * that may not be read, and each way must tell the same story. */
 #define EICE_IMPLEMENTATION
 #include "eice.h"
+#include "story.h"
 #include "test.h"
 
 #define ROOM 200000
 
 static guard edge;            /* ROOM bytes in front of a forbidden page */
-static char story[8192];      /* what a decoder reported */
-static size_t story_len;
-
-static void tell(const char *format, ...)
-{
-    va_list args;
-    int n;
-
-    va_start(args, format);
-    n = vsnprintf(story + story_len, sizeof story - story_len, format, args);
-    va_end(args);
-    if (n > 0 && (size_t)n < sizeof story - story_len) {
-        story_len += (size_t)n;
-    }
-}
 
 /* Bytes as text: printable ones as they are, the others as \xx. */
 static void tell_bytes(const char *p, size_t len)
@@ -108,8 +94,7 @@ static void start(teller *t, bool allow_text)
     memset(t, 0, sizeof *t);
     eice_ws_init(&t->w);
     t->w.allow_text = allow_text;
-    story_len = 0;
-    story[0] = 0;
+    story_begin();
 }
 
 /* Portions of `step` bytes, the first one of `first`. */
