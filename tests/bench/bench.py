@@ -3,9 +3,9 @@
 
 usage: bench.py [--json] [--mib N] [--rounds N] [WORD …]
 
-WORD (throughput, prompt, memory, size) runs only that part. Everything goes through the same
-simulator (tools/sim), which is Python: it is the bottleneck of most transfers, so CPU time tells
-more than wall time. Nothing passes or fails here.
+WORD (throughput, ciphers, copy, prompt, memory, size) runs only that part. Everything goes through
+the same simulator (tools/sim), which is Python: it is the bottleneck of most transfers, so CPU time
+tells more than wall time. Nothing passes or fails here.
 """
 
 import argparse
@@ -28,6 +28,9 @@ EICE = os.path.join(ROOT, "build/eice")
 AWS_LIKE = f"{sys.executable} {HERE}/aws_like.py"
 POINT = "eice-0a1b2c3d4e5f60718"
 RTT_MS = 50
+COPY_FILES = 200
+CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes256-ctr",
+           "chacha20-poly1305@openssh.com")
 QUIET = ["-F", "none", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
          "-o", "LogLevel=ERROR", "-o", "IdentitiesOnly=yes"]
 
@@ -131,6 +134,51 @@ class Bench:
         self.add("throughput", name, direction + ", CPU", cost.cpu / mib * 1024, "s/GiB")
         self.add("throughput", name, direction + ", memory", cost.rss_kib, "KiB")
 
+    def ciphers(self):
+        """Bytes down over the same tunnel with each cipher, ours and OpenSSH's beside it."""
+        get = f"head -c {self.bytes} /dev/zero"
+        proxy = f"ProxyCommand={EICE} proxy %h"
+        for cipher in CIPHERS:
+            for name, words in (
+                    ("eice ssh", [EICE, "-q", "ssh", "-c", cipher, "web-1"]),
+                    ("OpenSSH + eice proxy", self.ssh("-c", cipher, "-o", proxy,
+                                                      f"ec2-user@{self.instance['id']}"))):
+                cost = min((self.run([*words, get]) for _ in range(self.options.rounds)),
+                           key=lambda c: c.seconds)
+                short = cipher.partition("@")[0]
+                self.add("ciphers", name, short, self.options.mib / cost.seconds, "MiB/s")
+                self.add("ciphers", name, short + ", CPU",
+                         cost.cpu / self.options.mib * 1024, "s/GiB")
+
+    def copy(self):
+        """One file and many, up and down, near and far: eice cp, and sftp over the same tunnel."""
+        many = os.path.join(self.path, "many")
+        os.mkdir(many)
+        for n in range(COPY_FILES):
+            with open(f"{many}/{n}", "wb") as f:
+                f.write(b"x" * 1000)
+        big = os.path.join(self.path, "big")
+        with open(big, "wb") as f:
+            f.write(os.urandom(self.bytes))
+        for rtt in (0, 2 * RTT_MS):
+            self.sim.ctl("rtt", ms=rtt)
+            for what, source in (("one file", big), (f"{COPY_FILES} files", many)):
+                for name, argv in self.copies(source):
+                    cost = self.run(argv)
+                    self.add("copy", name, f"{what}, {rtt} ms", cost.seconds, "s")
+        self.sim.ctl("rtt", ms=0)
+
+    def copies(self, source):
+        """What puts `source` into a new directory over there."""
+        place = f"/tmp/eice-bench-{os.getpid()}"
+        proxy = f"ProxyCommand={EICE} proxy %h"
+        target = f"ec2-user@{self.instance['id']}"
+        self.run([EICE, "-q", "ssh", "web-1", f"rm -rf {place}; mkdir {place}"])
+        yield "eice cp", [EICE, "cp", "-q", "-r", source, f"web-1:{place}/ours"]
+        yield "scp + eice proxy", ["scp", "-q", "-r", *self.ssh("-o", proxy)[1:], source,
+                                   f"{target}:{place}/theirs"]
+        self.run([EICE, "-q", "ssh", "web-1", f"rm -rf {place}"])
+
     def tls(self):
         """TLS between two OpenSSL programs, without a simulator: what the machine can do."""
         tls = os.path.join(self.sim.dir, "tls")
@@ -214,7 +262,7 @@ def tell(results):
         whole = r["value"] >= 100 or isinstance(r["value"], int)
         value = f"{r['value']:,.0f}" if whole else f"{r['value']:.1f}"
         line = f"  {r['name']:36} {r['what']:24} {value:>12} {r['unit']:6}"
-        if part in ("throughput", "prompt", "size"):
+        if part not in ("memory",):
             base = first.setdefault((part, r["what"]), r["value"])
             line += f" x{r['value'] / base:.2f}" if base else ""
         print(line.rstrip())
@@ -230,7 +278,7 @@ def measure(options):
                         sshd_options={"AuthorizedKeysFile": key + ".pub"}).start()
         try:
             bench = Bench(sim, path, options)
-            for part in ("prompt", "throughput", "memory", "size"):
+            for part in ("prompt", "throughput", "ciphers", "copy", "memory", "size"):
                 if not options.words or part in options.words:
                     getattr(bench, part)()
         finally:
