@@ -17190,6 +17190,10 @@ EICEI_PRIVATE bool eicei_ssh_offer(eice_ssh *s, int method,
     if (!s->starved) {
         eice_fail(&s->error, EICE_E_SSH_UNSUPPORTED, EICE_STAGE_KEX,
                   "none of these SSH algorithms is known here: %s", names);
+        eice_copy_text(s->error.remedy, sizeof s->error.remedy,
+                       eice_str_c("SHA-1, CBC and other old ones are left out; "
+                                  "eice ssh -Q cipher, mac, kex and key list "
+                                  "what there is"));
     }
     return false;
 }

@@ -202,8 +202,10 @@ def algorithms(w):
                   ["-o", "KexAlgorithms=ecdh-sha2-nistp256"]):
         w.eice("ssh", *words, "web-1", "true").expect(0, f"{words}")
     for words in (["-c", "bogus"], ["-o", "MACs=bogus", "-c", "aes256-ctr"],
-                  ["-o", "KexAlgorithms=bogus"], ["-o", "HostKeyAlgorithms=bogus"]):
-        w.eice("ssh", *words, "web-1", "true").expect(255, f"{words}")
+                  ["-o", "HostKeyAlgorithms=bogus"]):
+        result = w.eice("ssh", *words, "web-1", "true").expect(255, f"{words}")
+        contains(result.err, "-Q cipher", f"the remedy of {words}")
+    w.eice("ssh", "-o", "KexAlgorithms=bogus", "web-1", "true").expect(255)
 
 
 @test
