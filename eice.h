@@ -2146,6 +2146,10 @@ EICE_API bool eice_cred_done(const eice_cred *c);
 /* Wipes everything, borrowed keys excepted; safe twice. */
 EICE_API void eice_cred_wipe(eice_cred *c);
 
+/* A Region's name can stand in a host name (it may come from a file somebody
+ * else wrote): one label of lower-case letters, digits and inner hyphens. */
+EICE_API bool eice_region_ok(eice_str region);
+
 /* The proxy for a connection to host:port; false when it goes directly, or,
  * with `e` set (EICE_E_CONFIG), when the proxy's URL is malformed. The URL
  * may lack a scheme: http then. `proxy` points into the settings; its user is
@@ -13399,9 +13403,7 @@ EICE_API void eice_settings_init(eice_settings *s)
     s->max_attempts = 3;
 }
 
-/* A host label: it becomes a part of host names (credentials may come from
- * a file somebody else wrote). */
-EICEI_PRIVATE bool eicei_cred_region_ok(eice_str s)
+EICE_API bool eice_region_ok(eice_str s)
 {
     size_t i;
 
@@ -13435,7 +13437,7 @@ EICE_API eice_err eice_cred_init(eice_cred *c, const eice_cred_opts *o)
     c->priv.store.alloc = o->alloc;
     eice_settings_init(&c->settings);
     if (o->region != NULL && o->region[0] != 0
-        && !eicei_cred_region_ok(eice_str_c(o->region))) {
+        && !eice_region_ok(eice_str_c(o->region))) {
         eicei_cred_region_fail(c, eice_str_c(o->region));
         c->priv.state = EICEI_CRED_DONE;
     }
@@ -13903,7 +13905,7 @@ EICEI_PRIVATE bool eicei_cred_flags(eicei_cred_run *r)
                                             EICEI_ENV_DUALSTACK,
                                             EICEI_KEY_DUALSTACK);
     region = eicei_cred_region_plain(eice_str_c(text), &c->settings.fips);
-    if (region.len > 0 && !eicei_cred_region_ok(region)) {
+    if (region.len > 0 && !eice_region_ok(region)) {
         return eicei_cred_region_fail(c, region);
     }
     eice_copy_text(c->priv.region, sizeof c->priv.region, region);
@@ -14576,7 +14578,7 @@ EICEI_PRIVATE eicei_cred_verdict eicei_cred_imds_region(eice_cred *c,
     const eice_str region = eice_str_trim(a->data);
 
     if (a->code == EICE_OK && a->status == 200
-        && eicei_cred_region_ok(region)) {
+        && eice_region_ok(region)) {
         eice_copy_text(c->priv.region, sizeof c->priv.region, region);
         return EICEI_CRED_FOUND;
     }
@@ -15302,23 +15304,6 @@ EICEI_PRIVATE const eicei_aws_partition *eicei_aws_partition_of(eice_str region)
     return p;
 }
 
-/* A host label, as it becomes one. */
-EICEI_PRIVATE bool eicei_aws_region_ok(eice_str s)
-{
-    size_t i;
-
-    for (i = 0; i < s.len; i++) {
-        const char c = s.ptr[i];
-        const bool edge = i == 0 || i + 1 == s.len;
-
-        if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9')
-              || (c == '-' && !edge))) {
-            return false;
-        }
-    }
-    return s.len > 0 && s.len <= 63;
-}
-
 EICEI_PRIVATE eice_err eicei_aws_template(const eice_settings *s,
                                           eice_service service, eice_buf *text,
                                           eice_place *place, eice_error *e)
@@ -15333,7 +15318,7 @@ EICEI_PRIVATE eice_err eicei_aws_template(const eice_settings *s,
                          "no region to look for %s in",
                          eice_service_name(service));
     }
-    if (!eicei_aws_region_ok(region)) {
+    if (!eice_region_ok(region)) {
         return eice_fail(e, EICE_E_CONFIG, EICE_STAGE_CONFIG,
                          "\"%S\" is not the name of a region", &region);
     }
