@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 
-from e2elib import check, contains, equal, eventually, main, matches, need, test
+from e2elib import Server, check, contains, equal, eventually, main, matches, need, test
 
 from sim.targets import pattern
 
@@ -31,44 +31,6 @@ def known(w, *targets):
 def free_port():
     with socket.create_server(("127.0.0.1", 0)) as sock:
         return sock.getsockname()[1]
-
-
-class Server:
-    """Calls `serve(connection)` in a thread for each connection."""
-
-    def __init__(self, serve, path=None):
-        if path:
-            self.listener = socket.socket(socket.AF_UNIX)
-            self.listener.bind(path)
-            os.chmod(path, 0o777)
-            self.listener.listen(128)
-        else:
-            self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-            self.port = self.listener.getsockname()[1]
-        self.serve = serve
-        self.count = 0
-        threading.Thread(target=self._loop, daemon=True).start()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        with contextlib.suppress(OSError):
-            self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
-
-    def _loop(self):
-        while True:
-            try:
-                sock, _ = self.listener.accept()
-            except OSError:
-                return
-            self.count += 1
-            threading.Thread(target=self._one, args=(sock,), daemon=True).start()
-
-    def _one(self, sock):
-        with sock, contextlib.suppress(OSError):
-            self.serve(sock)
 
 
 def read_all(sock):

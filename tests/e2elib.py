@@ -408,24 +408,30 @@ def json_line(text):
     return json.loads(lines[0])
 
 
-# HTTP proxy
+# servers
 
-class ConnectProxy:
-    """An HTTP proxy that knows CONNECT only. Whatever name is asked for, it dials `target`."""
+class Server:
+    """Calls `serve(connection)` in a thread for each connection."""
 
-    def __init__(self, target, authorization=None):
-        self.target = target
-        self.authorization = authorization
-        self.seen = []
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self.port = self.listener.getsockname()[1]
+    def __init__(self, serve, path=None):
+        if path:
+            self.listener = socket.socket(socket.AF_UNIX)
+            self.listener.bind(path)
+            os.chmod(path, 0o777)
+            self.listener.listen(128)
+        else:
+            self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+            self.port = self.listener.getsockname()[1]
+        self.serve = serve
+        self.count = 0
         threading.Thread(target=self._loop, daemon=True).start()
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        self.listener.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
 
     def _loop(self):
@@ -434,28 +440,42 @@ class ConnectProxy:
                 sock, _ = self.listener.accept()
             except OSError:
                 return
-            threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
+            self.count += 1
+            threading.Thread(target=self._one, args=(sock,), daemon=True).start()
 
-    def _serve(self, sock):
+    def _one(self, sock):
         with sock, contextlib.suppress(OSError):
-            head = b""
-            while b"\r\n\r\n" not in head:
-                data = sock.recv(4096)
-                if not data:
-                    return
-                head += data
-            lines = head.decode("latin-1").split("\r\n")
-            method, name, _ = lines[0].split(" ")
-            fields = {k.lower(): v.strip() for k, _, v in (x.partition(":") for x in lines[1:])}
-            self.seen.append((method, name))
-            if fields.get("proxy-authorization") != self.authorization:
-                sock.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\n"
-                             b"Proxy-Authenticate: Basic realm=\"test\"\r\n"
-                             b"Content-Length: 0\r\n\r\n")
+            self.serve(sock)
+
+
+class ConnectProxy(Server):
+    """An HTTP proxy that knows CONNECT only. Whatever name is asked for, it dials `target`."""
+
+    def __init__(self, target, authorization=None):
+        self.target = target
+        self.authorization = authorization
+        self.seen = []
+        super().__init__(self._proxy)
+
+    def _proxy(self, sock):
+        head = b""
+        while b"\r\n\r\n" not in head:
+            data = sock.recv(4096)
+            if not data:
                 return
-            with socket.create_connection(self.target) as peer:
-                sock.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-                _carry(sock, peer)
+            head += data
+        lines = head.decode("latin-1").split("\r\n")
+        method, name, _ = lines[0].split(" ")
+        fields = {k.lower(): v.strip() for k, _, v in (x.partition(":") for x in lines[1:])}
+        self.seen.append((method, name))
+        if fields.get("proxy-authorization") != self.authorization:
+            sock.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\n"
+                         b"Proxy-Authenticate: Basic realm=\"test\"\r\n"
+                         b"Content-Length: 0\r\n\r\n")
+            return
+        with socket.create_connection(self.target) as peer:
+            sock.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            _carry(sock, peer)
 
 
 def _carry(one, other):
