@@ -128,6 +128,7 @@ void cli_jump_close(cli_run *r)
         eice_posix_remove(r->x, r->conn);
         eice_conn_free(r->conn);
     }
+    r->c->conn.via = NULL;
     r->conn = NULL;
     free(r->jump);
     r->jump = NULL;
