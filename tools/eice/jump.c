@@ -128,8 +128,10 @@ void cli_jump_close(cli_run *r)
         eice_posix_remove(r->x, r->conn);
         eice_conn_free(r->conn);
     }
-    r->c->conn.via = NULL;
     r->conn = NULL;
-    free(r->jump);
-    r->jump = NULL;
+    if (r->jump != NULL) {
+        r->c->conn.via = NULL;
+        free(r->jump);
+        r->jump = NULL;
+    }
 }
