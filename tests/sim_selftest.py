@@ -425,6 +425,60 @@ def botocore_caller_identity():
     equal(error_code(client("sts", sim, "expired").get_caller_identity), "ExpiredToken", "expired")
 
 
+@test
+def botocore_sso():
+    """Role credentials for a token, which are good keys; who is refused, and how."""
+    sim = fresh()
+    portal = client("sso", sim)
+    login = sim.sso.login()
+    wanted = {"accountId": sim.world.data["account"], "roleName": "Developer"}
+    keys = portal.get_role_credentials(accessToken=login["accessToken"],
+                                       **wanted)["roleCredentials"]
+    entry = sim.world.credential(keys["accessKeyId"])
+    equal((keys["secretAccessKey"], keys["sessionToken"], keys["expiration"]),
+          (entry["secret"], entry["token"], int(entry["expires"] * 1000)), "keys")
+    identity = client("sts", sim, keys["accessKeyId"]).get_caller_identity()
+    check("assumed-role/AWSReservedSSO_Developer_" in identity["Arn"], f"identity {identity}")
+    for code, token, changed in (
+            ("UnauthorizedException", "nonsense", {}),
+            ("UnauthorizedException", sim.sso.login(-1)["accessToken"], {}),
+            ("ForbiddenException", login["accessToken"], {"roleName": "Admin"}),
+            ("ResourceNotFoundException", login["accessToken"], {"accountId": "000000000000"}),
+            ("InvalidRequestException", login["accessToken"], {"accountId": "12"})):
+        equal(error_code(portal.get_role_credentials, accessToken=token, **{**wanted, **changed}),
+              code, f"{changed}")
+    sim.ctl("fault", kind="http-error", times=1, action="GetRoleCredentials", status=429,
+            code="TooManyRequestsException")
+    equal(error_code(portal.get_role_credentials, accessToken=login["accessToken"], **wanted),
+          "TooManyRequestsException", "throttled")
+    equal(sim.journal.violations(), [], "violations")
+
+
+@test
+def botocore_sso_refresh():
+    """A refresh token gives another pair, once."""
+    sim = fresh()
+    oidc = client("sso-oidc", sim)
+
+    def renew(login, **changed):
+        return dict(clientId=login["clientId"], clientSecret=login["clientSecret"],
+                    grantType="refresh_token", refreshToken=login["refreshToken"], **changed)
+
+    login = sim.sso.login(-1)
+    got = oidc.create_token(**renew(login))
+    equal((got["expiresIn"], got["tokenType"]), (3600, "Bearer"), "answer")
+    check(sim.sso.good(got["accessToken"]), "the new token is not known")
+    equal(error_code(oidc.create_token, **renew(login)), "InvalidGrantException", "used twice")
+    oidc.create_token(**renew({**login, "refreshToken": got["refreshToken"]}))
+    old = sim.sso.login(registered=-1)
+    equal(error_code(oidc.create_token, **renew(old)), "ExpiredTokenException", "registration")
+    old["clientSecret"] = "x"
+    equal(error_code(oidc.create_token, **renew(old)), "InvalidClientException", "secret")
+    shown = json.dumps(sim.journal.select(0, action="CreateToken"))
+    check(got["refreshToken"] not in shown and login["clientSecret"] not in shown,
+          "the journal holds a secret")
+
+
 def eice_call(sim, action, **parameters):
     """An endpoint action, which this botocore does not know; the body of the answer."""
     form = {"Action": action, "Version": "2016-11-15",

@@ -9,7 +9,7 @@ import time
 import urllib.parse
 import uuid
 
-from . import ec2, eic, enroll, iam, sts, tunnel
+from . import ec2, eic, enroll, iam, sso, sts, tunnel
 from .conn import Expired, Gone, Stopped
 from .errors import ApiError, AuthError
 from .world import USABLE
@@ -20,8 +20,8 @@ IDLE_SECONDS = 60.0
 REQUEST_SECONDS = 30.0
 CHUNK_OVER = 8192
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
-_API_HOST = re.compile(r"(ec2-instance-connect|ec2|sts)(?:-fips)?\.([a-z0-9-]+)\."
-                       r"(?:amazonaws\.com|api\.aws)\Z")
+_API_HOST = re.compile(r"(ec2-instance-connect|ec2|sts|portal\.sso|oidc)(?:-fips)?\."
+                       r"([a-z0-9-]+)\.(?:amazonaws\.com|api\.aws)\Z")
 _TUNNEL_HOST = re.compile(r"eice-[0-9a-z]+\.[0-9a-f]+\.(?:fips\.)?"
                           r"ec2-instance-connect-endpoint\.([a-z0-9-]+)\.")
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
@@ -222,7 +222,8 @@ def _signed_service(request):
 
 def route(call):
     """Sets call.name and call.service; returns the region the signature must name."""
-    modules = {"ec2": enroll.SERVICE, "ec2-instance-connect": eic, "sts": sts}
+    modules = {"ec2": enroll.SERVICE, "ec2-instance-connect": eic, "sts": sts,
+               **sso.SERVICES}
     region = call.world.region
     match = _API_HOST.match(call.host)
     if match:
@@ -232,7 +233,7 @@ def route(call):
     elif call.host == "sts.amazonaws.com":
         call.name, region = "sts", "us-east-1"
     elif call.host in LOCAL_HOSTS:
-        call.name = _signed_service(call.request)
+        call.name = _signed_service(call.request) or sso.of_path(call.request.path)
     elif (match := _TUNNEL_HOST.match(call.host)) and match.group(1) == region:
         call.name, call.service = "tunnel", tunnel
         return region
@@ -251,6 +252,9 @@ def read_parameters(call):
         call.params = dict(pairs)
         if request.method != "GET" or call.action != "openTunnel" or len(pairs) != len(call.params):
             raise ApiError("NotFound", "Not Found", 404)
+        return
+    if call.name in sso.SERVICES:
+        call.service.read(call, call.host in LOCAL_HOSTS)
         return
     if request.method != "POST":
         raise ApiError("InvalidAction", f"The method {request.method} is not supported here", 405)
@@ -308,7 +312,10 @@ def error_answer(call, error):
     if call.service is None:
         return Answer(error.status, f"{error.message}\n".encode(), "text/plain")
     body = call.service.render_error(error, call.request_id)
-    return Answer(error.status, body, call.service.CONTENT_TYPE)
+    made = Answer(error.status, body, call.service.CONTENT_TYPE)
+    if hasattr(call.service, "ERROR_HEADER"):
+        made.headers.append((call.service.ERROR_HEADER, error.code + ":http://internal.example/"))
+    return made
 
 
 def _call_faults(call, faults):
@@ -346,7 +353,7 @@ def answer(call):
     if replaced:
         return replaced
     try:
-        if call.service is not sts or call.action not in sts.UNSIGNED:
+        if call.action not in getattr(call.service, "UNSIGNED", ()):
             verify(call, region)
         if call.service is tunnel:
             return _tunnel_answer(call)

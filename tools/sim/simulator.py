@@ -21,6 +21,7 @@ from .journal import Journal
 from .oidc import Issuer
 from .sigv4 import Verifier
 from .sshd import Sshds
+from .sso import Center
 from .world import World
 
 STOP_SECONDS = 5.0
@@ -56,6 +57,7 @@ class Simulator:
         self.verifier = Verifier(self.world.credentials, self.world.clock,
                                  lambda: self.world.settings["replay_grace_ms"] / 1000)
         self.oidc = Issuer(self.dir, self.world.clock)
+        self.sso = Center(self.world)
         self.sshd_options = sshd_options if sshd else None
         self.sshds = None
         self.certs = self.control = None

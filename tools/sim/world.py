@@ -329,7 +329,7 @@ class World:
         """DNS names for the certificate."""
         out = ["localhost", "sts.amazonaws.com"]
         for suffix in ("amazonaws.com", "api.aws"):
-            for service in ("ec2", "ec2-instance-connect", "sts"):
+            for service in ("ec2", "ec2-instance-connect", "sts", "portal.sso", "oidc"):
                 out += [f"{service}.{self.region}.{suffix}",
                         f"{service}-fips.{self.region}.{suffix}"]
             for middle in ("", "fips."):
