@@ -413,14 +413,15 @@ def json_line(text):
 class Server:
     """Calls `serve(connection)` in a thread for each connection."""
 
-    def __init__(self, serve, path=None):
+    def __init__(self, serve, path=None, host="127.0.0.1"):
         if path:
             self.listener = socket.socket(socket.AF_UNIX)
             self.listener.bind(path)
             os.chmod(path, 0o777)
             self.listener.listen(128)
         else:
-            self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            self.listener = socket.create_server((host, 0), backlog=128, family=family)
             self.port = self.listener.getsockname()[1]
         self.serve = serve
         self.count = 0
@@ -451,11 +452,11 @@ class Server:
 class ConnectProxy(Server):
     """An HTTP proxy that knows CONNECT only. Whatever name is asked for, it dials `target`."""
 
-    def __init__(self, target, authorization=None):
+    def __init__(self, target, authorization=None, host="127.0.0.1"):
         self.target = target
         self.authorization = authorization
         self.seen = []
-        super().__init__(self._proxy)
+        super().__init__(self._proxy, host=host)
 
     def _proxy(self, sock):
         head = b""

@@ -334,6 +334,20 @@ row("proxy-password-kept", error="PROXY", stage="proxy", secrets=("pa55word", "a
     cause="407", remedy="user:password")
 row("proxy-hangs", env=BY_PROXY, fixture=lambda room: tcp_peer(hold), error="PROXY",
     stage="proxy", seconds=3, cause=r"127\.0\.0\.1.*in 2 s", remedy="HTTPS_PROXY")
+APIS_DIRECT = "ec2.eu-west-1.amazonaws.com,ec2-instance-connect.eu-west-1.amazonaws.com"
+row("proxy-hangs-tunnel", env={**BY_PROXY, "NO_PROXY": APIS_DIRECT},
+    fixture=lambda room: tcp_peer(hold), error="PROXY", stage="proxy", seconds=4,
+    cause=r"127\.0\.0\.1.*in 2 s", remedy="HTTPS_PROXY")
+row("proxy-refuses-tunnel", args=PROXY, env={**BY_PROXY, "NO_PROXY": APIS_DIRECT}, error="PROXY",
+    stage="proxy", fixture=proxy_answers("HTTP/1.1 503 No route\r\nContent-Length: 0\r\n\r\n"),
+    cause=r"127\.0\.0\.1.*503 No route.*CONNECT", remedy="HTTPS_PROXY")
+row("proxy-not-resolved", fixture=dns_failure(3), error="NAME_NOT_FOUND", stage="resolve", env={
+    "HTTPS_PROXY": "http://proxy.example:3128", "EICE_RESOLV_CONF": "{resolv}"},
+    cause=r"proxy proxy\.example", remedy="HTTPS_PROXY|name")
+row("proxy-with-tls", env={"HTTPS_PROXY": "https://127.0.0.1:3128"}, error="PROXY", stage="proxy",
+    cause="TLS to a proxy", remedy="http://", seconds=2)
+row("proxy-six-not-listening", env={"HTTPS_PROXY": "http://[::1]:9"}, error="CONNECT_REFUSED",
+    stage="connect", cause=r"proxy ::1.*port 9", remedy="prox|firewall")
 row("proxy-closes", env=BY_PROXY, error="PROXY", stage="proxy", fixture=proxy_answers(""),
     cause=r"127\.0\.0\.1 closed", remedy="HTTPS_PROXY")
 row("proxy-not-http", env=BY_PROXY, error="PROXY", stage="proxy",
