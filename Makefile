@@ -19,9 +19,9 @@ help: ## this list
 
 # --- flavours ---------------------------------------------------------------
 # Everything compiled lands in build/FLAVOUR/.  musl is what is shipped; the
-# others serve the tests.
+# others serve the tests.  stock is native with libssh2 as it is released.
 
-FLAVOURS = musl native asan tsan
+FLAVOURS = musl native asan tsan stock
 DEPS_FOR ?= musl native asan
 
 CC_musl ?= musl-gcc
@@ -44,6 +44,11 @@ AR_asan ?= ar
 CFLAGS_asan ?= -O1 -g -fsanitize=address,undefined -fno-omit-frame-pointer
 LDFLAGS_asan ?= -fsanitize=address,undefined
 
+CC_stock ?= gcc
+AR_stock ?= ar
+CFLAGS_stock ?= -O1 -g
+LDFLAGS_stock ?=
+
 CC_tsan ?= gcc
 AR_tsan ?= ar
 CFLAGS_tsan ?= -O1 -g -fsanitize=thread
@@ -54,18 +59,21 @@ LDFLAGS_tsan ?= -fsanitize=thread
 WARNINGS = -std=c99 -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion \
     -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wcast-qual -Wundef \
     -Wvla -Wimplicit-fallthrough -Wwrite-strings
-INCLUDES = -I. -Ibuild/deps -isystem build/deps/include
+# Of a flavour: where its libssh2 is, and how to include it.
+DEPS_OF = build/deps$(if $(filter stock,$(1)),/stock)
+DEPS_H = -isystem $(DEPS_OF)/include -isystem build/deps/include
 CLI_C = $(wildcard tools/eice/*.c)
-CLI_H = $(wildcard tools/eice/*.h) eice.h build/deps/versions.h
+CLI_H = $(wildcard tools/eice/*.h) eice.h
 
 build/eice: build/musl/eice
 	cp $< $@.new && mv $@.new $@
 
 define PROGRAM
-build/$(1)/obj/%.o: tools/eice/%.c $$(CLI_H) Makefile
+build/$(1)/obj/%.o: tools/eice/%.c $$(CLI_H) $(DEPS_OF)/versions.h Makefile
 	@mkdir -p $$(@D)
 	@echo "$(1): $$<"
-	@$$(CC_$(1)) $$(WARNINGS) $$(CFLAGS_$(1)) $$(INCLUDES) -c $$< -o $$@
+	@$$(CC_$(1)) $$(WARNINGS) $$(CFLAGS_$(1)) -I. -I$(DEPS_OF) $(DEPS_H) \
+	    -c $$< -o $$@
 
 build/$(1)/eice: $$(CLI_C:tools/eice/%.c=build/$(1)/obj/%.o) \
     $$(LIBC_$(1)) build/$(1)/libssh2.a build/$(1)/libbearssl.a
@@ -114,12 +122,18 @@ build/deps/versions.h: tools/deps/fetch build/deps/choice \
     $(wildcard tools/libssh2-bearssl/patches/*)
 	tools/deps/fetch
 
+build/deps/stock/versions.h: build/deps/versions.h
+	@tools/deps/fetch stock
+
 FORCE:
 
 # Not touched when the tree stays: then nothing is compiled again.
 build/deps/src/bearssl.version build/deps/src/libssh2.version: \
     build/deps/versions.h
 	@test -f $@ || tools/deps/fetch
+
+build/deps/stock/src/libssh2.version: build/deps/stock/versions.h
+	@test -f $@ || tools/deps/fetch stock
 
 # Compiles sources ($(3), found under build/deps/src/$(2)) into one archive.
 # The objects live in a directory of this process: two makes at once do no
@@ -161,6 +175,14 @@ build/%/libssh2.a: build/deps/src/libssh2.version \
     $(wildcard tools/libssh2-bearssl/*.[ch])
 	$(call ARCHIVE,$*,libssh2,$(LIBSSH2_FIND),$(LIBSSH2_FLAGS))
 
+build/stock/libssh2.a: LIBSSH2 = $(CURDIR)/build/deps/stock/src/libssh2
+build/stock/libssh2.a: build/deps/stock/src/libssh2.version \
+    $(wildcard tools/libssh2-bearssl/*.[ch])
+	$(call ARCHIVE,stock,libssh2,$(LIBSSH2_FIND),$(LIBSSH2_FLAGS))
+
+build/stock/libbearssl.a: build/native/libbearssl.a
+	@cp $< $@
+
 # --- tests ------------------------------------------------------------------
 
 # Every test in C is compiled twice, plain and with sanitizers; tests/run.py
@@ -171,9 +193,9 @@ PYTHON ?= /usr/bin/python3
 ONLY ?=
 T ?= 60
 
-TEST_FLAGS = $(WARNINGS) -Werror -D_GNU_SOURCE -I. -Itests \
-    -isystem build/deps/include -Wl,-z,now
+TEST_FLAGS = $(WARNINGS) -Werror -D_GNU_SOURCE -I. -Itests $(DEPS_H) -Wl,-z,now
 TEST_FLAGS_native = -O1 -g
+TEST_FLAGS_stock = $(TEST_FLAGS_native)
 TEST_FLAGS_asan = -O0 -g -fsanitize=address,undefined \
     -fno-sanitize-recover=all
 
@@ -200,31 +222,31 @@ build/tests/$(1)/libs: build/$(1)/libssh2.a build/$(1)/libbearssl.a
 $$(TEST_C:tests/%.c=build/tests/$(1)/%): build/tests/$(1)/%: tests/%.c \
     $$(TEST_H) build/tests/$(1)/libs
 	@echo "$(1): $$<"
-	@$$(CC_$(1)) $$(TEST_FLAGS) $$(TEST_FLAGS_$(1)) $$< \
+	@$$(CC_$(1)) $$(call TEST_FLAGS,$(1)) $$(TEST_FLAGS_$(1)) $$< \
 	    build/$(1)/libssh2.a build/$(1)/libbearssl.a -o $$@
 
 build/tests/$(1)/test_backend build/tests/$(1)/test_backend_portable: \
     tests/test_backend.c $$(wildcard tools/libssh2-bearssl/*.[ch]) \
     $$(TEST_H) build/tests/$(1)/libs
 	@echo "$(1): $$(@F)"
-	@$$(CC_$(1)) $$(TEST_FLAGS) $$(TEST_FLAGS_$(1)) $$(BACKEND_TEST) \
+	@$$(CC_$(1)) $$(call TEST_FLAGS,$(1)) $$(TEST_FLAGS_$(1)) $$(BACKEND_TEST) \
 	    $$(if $$(findstring portable,$$@),-DBACKEND_PORTABLE) \
 	    $$< build/$(1)/libssh2.a build/$(1)/libbearssl.a -lcrypto -o $$@
 
 $$(FUZZ_C:tests/fuzz/%.c=build/tests/$(1)/%): build/tests/$(1)/%: \
     tests/fuzz/%.c tests/fuzz/replay.c $$(TEST_H) build/tests/$(1)/libs
 	@echo "$(1): $$<"
-	@$$(CC_$(1)) $$(TEST_FLAGS) $$(TEST_FLAGS_$(1)) $$< tests/fuzz/replay.c \
+	@$$(CC_$(1)) $$(call TEST_FLAGS,$(1)) $$(TEST_FLAGS_$(1)) $$< tests/fuzz/replay.c \
 	    build/$(1)/libssh2.a build/$(1)/libbearssl.a -o $$@
 
 $$(EXAMPLES_C:examples/%.c=build/examples/$(1)/%): build/examples/$(1)/%: \
     examples/%.c eice.h Makefile build/tests/$(1)/libs
 	@mkdir -p $$(@D)
 	@echo "$(1): $$<"
-	@$$(CC_$(1)) $$(TEST_FLAGS) $$(TEST_FLAGS_$(1)) $$< \
+	@$$(CC_$(1)) $$(call TEST_FLAGS,$(1)) $$(TEST_FLAGS_$(1)) $$< \
 	    build/$(1)/libssh2.a build/$(1)/libbearssl.a -o $$@
 endef
-$(foreach f,native asan,$(eval $(call COMPILE_TESTS,$(f))))
+$(foreach f,native asan stock,$(eval $(call COMPILE_TESTS,$(f))))
 
 # Tests run in both flavours; the other side of a Python driver has sanitizers,
 # but for NATIVE_HELPERS (NATIVE in tests/run.py), which would take too long.
@@ -232,6 +254,7 @@ TEST_PROGRAMS = build/eice build/asan/eice build/tsan/libssh2.a \
     build/tsan/libbearssl.a $(TESTS:%=build/tests/native/%) \
     $(TESTS:%=build/tests/asan/%) $(NATIVE_HELPERS:%=build/tests/native/%) \
     build/tests/native/ssh_session $(ASAN_HELPERS:%=build/tests/asan/%) \
+    build/tests/stock/ssh_session build/stock/eice \
     $(EXAMPLES_C:examples/%.c=build/examples/asan/%) \
     $(FUZZ_C:tests/fuzz/%.c=build/tests/asan/%)
 
