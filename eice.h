@@ -2406,14 +2406,20 @@ typedef struct eice_ssh_opts {
                                        nothing was heard for so long; three
                                        unanswered end the session */
     uint64_t rekey_bytes;           /* new keys after so many bytes both ways
-                                       together; 0 is 4 GiB. With the patch
-                                       06-rekey; the server has its own limit
-                                       anyway */
+                                       together; 0 is 4 GiB, where there is
+                                       the patch 06-rekey. The server has its
+                                       own limit anyway */
 } eice_ssh_opts;
 
 typedef struct eice_ssh eice_ssh;
 
-/* NULL: EICE_E_MEMORY or EICE_E_SSH in `e`. */
+/* Number `i` of what the libssh2 this was compiled with lacks; NULL behind the
+ * last. "06-rekey: new keys when the client wants them": the patch of
+ * tools/libssh2-bearssl, and what it adds. Asking for such a thing all the
+ * same is EICE_E_SSH_UNSUPPORTED, with a text that names both. */
+EICE_API const char *eice_ssh_lacks(size_t i);
+
+/* NULL: EICE_E_MEMORY, _SSH or _SSH_UNSUPPORTED in `e`. */
 EICE_API eice_ssh *eice_ssh_new(const eice_ssh_opts *o, uint64_t now_ms,
                                 eice_error *e);
 EICE_API void eice_ssh_free(eice_ssh *s); /* at once; NULL is allowed */
@@ -2541,11 +2547,11 @@ typedef struct eice_listen_opts {
 #define EICE_LISTEN_FAILED 2u /* eice_listen_error */
 
 /* Asks the server to listen (tcpip-forward, RFC 4254 7.1; or
- * streamlocal-forward@openssh.com, which libssh2 does only with the patch
- * 04-streamlocal-forward). Texts are copied. The listener's number, or
- * EICE_E_LIMIT, _MEMORY, _ARGUMENT (no session), _SSH_UNSUPPORTED. Whatever
- * the server wants to send through listeners that were not asked for is
- * refused. */
+ * streamlocal-forward@openssh.com, which without the patch
+ * 04-streamlocal-forward has FAILED at once, SSH_UNSUPPORTED). Texts are
+ * copied. The listener's number, or EICE_E_LIMIT, _MEMORY, _ARGUMENT (no
+ * session). Whatever the server wants to send through listeners that were not
+ * asked for is refused. */
 EICE_API int eice_ssh_listen(eice_ssh *s, const eice_listen_opts *o);
 EICE_API unsigned eice_listen_state(const eice_ssh *s, int listener);
 EICE_API const eice_error *eice_listen_error(const eice_ssh *s, int listener);
@@ -2803,6 +2809,7 @@ typedef struct eice_conn_opts {
     size_t connect_to_count;
     bool fips;
     bool dualstack;
+    uint64_t rekey_bytes;      /* SSH, as in eice_ssh_opts */
     eice_policy policy;
     const char *known_hosts;   /* NULL is ~/.local/state/eice/known_hosts */
     const char *user_agent;    /* NULL is "eice/VERSION" */
@@ -17133,6 +17140,47 @@ EICEI_PRIVATE void eicei_ssh_out_of_memory(eice_ssh *s)
     eicei_ssh_stop(s);
 }
 
+/* ---- stock libssh2 ----------------------------------------------------- */
+
+const char *eice_ssh_lacks(size_t i)
+{
+    static const char *const table[] = {
+#ifndef LIBSSH2_FATAL_DECRYPT
+        "01-decrypt-failure: chacha20-poly1305",
+#endif
+#ifndef LIBSSH2_STREAMLOCAL_FORWARD
+        "04-streamlocal-forward: UNIX sockets to listen on at the server",
+#endif
+#ifndef LIBSSH2_SESSION_REKEY
+        "06-rekey: new keys when the client wants them",
+#endif
+#ifndef LIBSSH2_FLAG_SIGN_AT_ONCE
+        "07-sign-at-once: logins without asking first",
+#endif
+#ifndef LIBSSH2_CHANNEL_OPEN_BEGIN
+        "08-channel-open: several channels opening at a time",
+#endif
+        NULL,
+    };
+
+    return i < EICEI_LEN(table) ? table[i] : NULL;
+}
+
+#define EICEI_SSH_PATCHES "see tools/libssh2-bearssl/patches"
+
+EICEI_PRIVATE void eicei_ssh_unsupported(eice_error *e, eice_stage stage,
+                                         const char *what, const char *patch)
+{
+    eice_buf b;
+
+    eice_fail(e, EICE_E_SSH_UNSUPPORTED, stage,
+              "%s: this libssh2 is unpatched", what);
+    eice_buf_init(&b, e->remedy, sizeof e->remedy);
+    eice_putf(&b, "it takes libssh2 with the patch %s; " EICEI_SSH_PATCHES,
+              patch);
+    (void)eice_buf_c(&b);
+}
+
 /* ---- life -------------------------------------------------------------- */
 
 /* libssh2 counts its initialisations in a plain global; the first session of
@@ -17234,6 +17282,13 @@ EICEI_PRIVATE bool eicei_ssh_prefer(eice_ssh *s)
 
 EICEI_PRIVATE bool eicei_ssh_setup(eice_ssh *s)
 {
+#ifndef LIBSSH2_SESSION_REKEY
+    if (s->o.rekey_bytes != 0) {
+        eicei_ssh_unsupported(&s->error, EICE_STAGE_KEX,
+                              "new keys after so many bytes", "06-rekey");
+        return false;
+    }
+#endif
     s->session = libssh2_session_init_ex(eicei_ssh_alloc, eicei_ssh_dealloc,
                                          eicei_ssh_realloc, s);
     if (s->session == NULL) {
@@ -18042,6 +18097,11 @@ EICEI_PRIVATE bool eicei_chan_overdue(eice_ssh *s, eicei_chan *k)
 #endif
     eice_fail(e, EICE_E_SSH_TIMEOUT, EICE_STAGE_CHANNEL,
               "the SSH server did not open the channel in time");
+#ifndef LIBSSH2_CHANNEL_OPEN_BEGIN
+    eice_copy_text(e->remedy, sizeof e->remedy,
+                   eice_str_c("libssh2 without the patch 08-channel-open "
+                              "waits for one at a time; " EICEI_SSH_PATCHES));
+#endif
     if (!k->late) {
         eicei_ssh_stop(s);
     }
@@ -18096,11 +18156,6 @@ int eice_ssh_listen(eice_ssh *s, const eice_listen_opts *o)
     if (s->phase != EICE_SSH_READY) {
         return EICE_E_ARGUMENT;
     }
-#ifndef LIBSSH2_STREAMLOCAL_FORWARD
-    if (o->path != NULL) {
-        return EICE_E_SSH_UNSUPPORTED;
-    }
-#endif
     for (i = 0; i < EICE_MAX_LISTENERS; i++) {
         eicei_listener *l = &s->listener[i];
 
@@ -18116,6 +18171,14 @@ int eice_ssh_listen(eice_ssh *s, const eice_listen_opts *o)
         l->port = o->path != NULL ? EICEI_UNIX_PORT : o->port;
         l->state = EICEI_LISTEN_QUEUED;
         l->deadline = UINT64_MAX;
+#ifndef LIBSSH2_STREAMLOCAL_FORWARD
+        if (o->path != NULL) {
+            l->state = EICEI_LISTEN_FAILED;
+            eicei_ssh_unsupported(&l->error, EICE_STAGE_CHANNEL,
+                                  "listening on a UNIX socket of the server",
+                                  "04-streamlocal-forward");
+        }
+#endif
         s->asked = true;
         return (int)i;
     }
@@ -21572,6 +21635,7 @@ EICEI_PRIVATE void eicei_ssh_begin(eice_conn *c)
     o.kex = c->o.kex;
     o.ciphers = c->o.ciphers;
     o.macs = c->o.macs;
+    o.rekey_bytes = c->o.rekey_bytes;
     o.banner_timeout_ms = c->o.answer_timeout_ms;
     o.kex_timeout_ms = c->o.answer_timeout_ms;
     o.auth_timeout_ms = c->o.answer_timeout_ms;

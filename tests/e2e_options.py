@@ -9,6 +9,8 @@ import sys
 
 from e2elib import check, contains, equal, main, matches, need, test
 
+from sim.targets import pattern
+
 WEB = "i-0123456789abcdef0"
 
 
@@ -175,7 +177,7 @@ def words(w):
                        "ConnectTimeout=9", "-o", "SendEnv=LANG LC_*", "web-1"))
     for name, value in (("escapechar", "^]"), ("requesttty", "force"),
                         ("serveraliveinterval", "7"), ("connectionattempts", "3"),
-                        ("connecttimeout", "9")):
+                        ("connecttimeout", "9"), ("rekeylimit", "0 0")):
         equal(got[name], [value], name)
     equal(got["sendenv"], ["LANG", "LC_*"], "sendenv")
     for bad in ("RequestTTY=maybe", "Port=0", "StdinNull=2", "ServerAliveInterval=x", "Bogus=1",
@@ -206,6 +208,22 @@ def algorithms(w):
         result = w.eice("ssh", *words, "web-1", "true").expect(255, f"{words}")
         contains(result.err, "-Q cipher", f"the remedy of {words}")
     w.eice("ssh", "-o", "KexAlgorithms=bogus", "web-1", "true").expect(255)
+
+
+@test
+def rekey_limit(w):
+    """The program asks for new keys by itself, in the midst of data; the server counts them."""
+    known(w)
+    data = pattern(4_000_000)
+    with w.restart_sshd("web-1", LogLevel="DEBUG1"):
+        with open(w.sshd("web-1")["log"], "rb") as log:
+            log.seek(0, os.SEEK_END)
+            result = w.eice("ssh", "-o", "RekeyLimit=500K none", "web-1", "cat", data=data)
+            check(result.expect(0).out == data, "what comes back")
+            count = log.read().count(b"SSH2_MSG_NEWKEYS received")
+    check(count >= 8, f"{count} key exchanges for 8 MB")
+    for bad in ("RekeyLimit=1T", "RekeyLimit=0", "RekeyLimit=1M 1h", "RekeyLimit=M"):
+        contains(w.eice("ssh", "-o", bad, "web-1", "true").expect(255).err, "RekeyLimit", bad)
 
 
 @test

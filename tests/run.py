@@ -33,6 +33,7 @@ NATIVE = {"crypto_helper", "cred_dump", "ssh_kex", "test_sigv4"}
 
 # What a driver gets besides.
 ARGUMENTS = {"ssh_algorithms": ["build/tests/native/ssh_session"],
+             "stock": ["--eice", "build/stock/eice"],
              "failures": ["build/asan/eice"]}
 
 # Only with EICE_LONG=1, as `make test-long` sets it.
@@ -243,6 +244,8 @@ def drivers():
         argv += [f"build/tests/{'native' if need in NATIVE else 'asan'}/{need}"
                  for need in needs(name)]
         out.append(Program(name, argv, LONG.get(name, 1200 if long else 400)))
+    out.append(Program("stock/ssh_servers", [PYTHON, "tests/ssh_servers.py",
+                                             "build/tests/stock/ssh_session"], 400))
     return out
 
 

@@ -19,6 +19,7 @@
  *                             exchanges of ours meanwhile; prints "same"
  *     rekey                   prints "rekeyed", or what is wrong
  *     stranger                as if another host key had been accepted
+ *     lacks                   what this libssh2 lacks, a line each
  *
  * What follows KEY=VALUE: kex, ciphers, macs or host_key_types, rekey_bytes.
  * Errors are printed as "error STAGE: TEXT" and the status is 1.
@@ -516,6 +517,15 @@ static void mode_rekey(bool stranger)
 
 /* ---- modes ------------------------------------------------------------- */
 
+static void mode_lacks(void)
+{
+    size_t i;
+
+    for (i = 0; eice_ssh_lacks(i) != NULL; i++) {
+        puts(eice_ssh_lacks(i));
+    }
+}
+
 static void run(int argc, char **argv)
 {
     const char *mode = argv[4];
@@ -530,6 +540,8 @@ static void run(int argc, char **argv)
         mode_cat((size_t)atoi(argv[5]) << 20, (size_t)atoi(argv[6]));
     } else if (strcmp(mode, "rekey") == 0 || strcmp(mode, "stranger") == 0) {
         mode_rekey(mode[0] == 's');
+    } else if (strcmp(mode, "lacks") == 0) {
+        mode_lacks();
     } else {
         die_of("no such mode");
     }

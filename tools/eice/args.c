@@ -20,6 +20,7 @@ typedef enum set_kind {
     SET_YES_NO,  /* bool, from a word of ssh_config */
     SET_TTY_WORD,
     SET_ALIVE,
+    SET_REKEY,   /* bytes and a time, the rest of the line */
     SET_LEVEL,
     SET_SESSION,
     SET_REST,    /* const char *: the rest of the line */
@@ -264,6 +265,7 @@ static const option openssh_words[] = {
     WORD("RemoteCommand", SET_REST, AT(remote_command)),
     WORD("AddressFamily", SET_FAMILY, AT(family)),
     WORD("ServerAliveInterval", SET_ALIVE, AT(conn.keepalive_ms)),
+    WORD("RekeyLimit", SET_REKEY, AT(conn.rekey_bytes)),
     WORD("LogLevel", SET_LEVEL, AT(verbose)),
     WORD("ControlPath", SET_TEXT, AT(control_path)),
     WORD("Ciphers", SET_TEXT, AT(conn.ciphers)),
@@ -490,6 +492,32 @@ static int set_alive(cli *c, const char *value)
     return -1;
 }
 
+/* SIZE[KMG] or default; behind it a time, of which there is none here. */
+static int set_rekey(cli *c, char *value)
+{
+    static const char units[] = "KkMmGg";
+    char *rest = value;
+    char *size = cli_next_word(&rest);
+    const char *after = cli_next_word(&rest);
+    const char *unit = size[0] != 0 ? strchr(units, size[strlen(size) - 1])
+                                    : NULL;
+    eice_str digits = eice_str_c(size);
+    uint64_t n = 0;
+
+    digits.len -= unit != NULL;
+    if (after[0] != 0 && strcmp(after, "none") != 0) {
+        return cli_usage_error(c, "RekeyLimit: no time can be set", after);
+    }
+    if (strcmp(size, "default") != 0
+        && (!eice_str_u64(digits, 1u << 30, &n) || n == 0)) {
+        return cli_usage_error(c, "RekeyLimit takes BYTES, with K, M or G",
+                               size);
+    }
+    c->conn.rekey_bytes
+        = unit != NULL ? n << 10 * (1 + (unit - units) / 2) : n;
+    return -1;
+}
+
 static int set_other_word(cli *c, const option *o, const char *value)
 {
     return o->kind == SET_POLICY     ? set_policy(c, value)
@@ -640,7 +668,8 @@ int cli_set_openssh(cli *c, char *text)
             return -1;
         }
         return set_option(c, o,
-                          o->kind == SET_REST || o->kind == SET_SEND_ENV
+                          o->kind == SET_REST || o->kind == SET_REKEY
+                                  || o->kind == SET_SEND_ENV
                                   || o->kind == SET_SET_ENV
                                   || o->kind == SET_FORWARD
                               ? rest
@@ -698,6 +727,8 @@ static int set_option(cli *c, const option *o, char *value)
     case SET_ALIVE:
     case SET_KEY_TYPE:
         return set_other_word(c, o, value);
+    case SET_REKEY:
+        return set_rekey(c, value);
     case SET_OPENSSH:
         return cli_set_openssh(c, value);
     case SET_FAMILY:

@@ -84,12 +84,18 @@ static const cli_command *find_command(const char *name)
 
 int cli_version(cli *c)
 {
+    const char *lacks;
+    size_t i;
+
     if (c->json) {
         printf("{\"version\":\"%s\",\"bearssl\":\"%s\",\"libssh2\":\"%s\"}\n",
                EICE_VERSION, EICE_BUILT_BEARSSL, EICE_BUILT_LIBSSH2);
-    } else {
-        printf("eice %s\nBearSSL %s\nlibssh2 %s\n", EICE_VERSION,
-               EICE_BUILT_BEARSSL, EICE_BUILT_LIBSSH2);
+        return CLI_OK;
+    }
+    printf("eice %s\nBearSSL %s\nlibssh2 %s\n", EICE_VERSION,
+           EICE_BUILT_BEARSSL, EICE_BUILT_LIBSSH2);
+    for (i = 0; (lacks = eice_ssh_lacks(i)) != NULL; i++) {
+        printf("  without %s\n", lacks);
     }
     return CLI_OK;
 }

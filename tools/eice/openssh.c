@@ -283,9 +283,10 @@ static int show_config(const cli *c)
            escape_word(c, escape),
            o->known_hosts != NULL ? o->known_hosts
                                   : "~/.local/state/eice/known_hosts");
-    printf("connecttimeout %u\n", o->connect_timeout_ms > 0
-                                      ? (unsigned)o->connect_timeout_ms / 1000
-                                      : 15u);
+    printf("connecttimeout %u\nrekeylimit %llu 0\n",
+           o->connect_timeout_ms > 0 ? (unsigned)o->connect_timeout_ms / 1000
+                                     : 15u,
+           (unsigned long long)o->rekey_bytes);
     if (o->host_key_alias != NULL) {
         printf("hostkeyalias %s\n", o->host_key_alias);
     }
