@@ -1306,9 +1306,10 @@ def run_one(function):
     return 0
 
 
-def main():
+def main(tests=None):
+    """Runs the tests named on the command line, or all; returns the exit status."""
     wanted = sys.argv[1:]
-    failed = sum(run_one(t) for t in TESTS if not wanted or t.__name__ in wanted)
+    failed = sum(run_one(t) for t in tests or TESTS if not wanted or t.__name__ in wanted)
     if Rig.made:
         Rig.made.stop()
         for bug in Rig.made.journal.bugs:

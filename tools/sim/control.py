@@ -6,6 +6,7 @@ import socket
 import threading
 
 from . import faults as faults_module
+from . import iam
 from .world import filler_instances
 
 LINE_MAX = 1 << 20
@@ -187,6 +188,17 @@ class Commands:
             entry.update({k: parse_value(v) for k, v in fields.items()})
             return dict(entry)
 
+    def policy(self, credential, document=None):
+        """show or replace a policy: credential=NAME document=JSON, a list of them, allow or deny"""
+        entry = self.world.credential(credential)
+        if entry is None:
+            raise ValueError(f"no credential is called '{credential}'")
+        if document is not None:
+            given = SHORT_POLICIES.get(document) if isinstance(document, str) else None
+            given = given or iam.as_list(parse_value(document))
+            entry["policy"] = [iam.check(d) for d in given]
+        return entry["policy"]
+
     def add_instances(self, count):
         """add so many fillers"""
         with self.world.lock:
@@ -211,6 +223,9 @@ class Commands:
         threading.Thread(target=self.sim.request_quit, daemon=True).start()
 
 
+SHORT_POLICIES = {"allow": [{"Version": "2012-10-17", "Statement": [
+    {"Effect": "Allow", "Action": "*", "Resource": "*"}]}], "deny": [{"Statement": []}]}
 COMMAND_NAMES = ("info", "env", "journal", "count", "violations", "clear", "fault", "faults",
                  "clear_faults", "kinds", "clock", "rtt", "resume", "setting", "settings",
-                 "instance", "endpoint", "add_instances", "keys", "tunnels", "sshd", "quit")
+                 "instance", "endpoint", "policy", "add_instances", "keys", "tunnels", "sshd",
+                 "quit")

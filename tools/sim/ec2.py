@@ -10,7 +10,7 @@ import itertools
 import json
 import re
 
-from . import xmlout
+from . import authz, xmlout
 from .errors import ApiError
 from .world import STATE_CODES
 from .xmlout import OMIT
@@ -57,6 +57,20 @@ class Params:
                  if (m := pattern.match(n))]
         return [v for _, v in sorted(found)]
 
+    def _tags(self, prefix):
+        """{key: value} of prefix.Tag.N.Key and .Value."""
+        pattern = re.compile(prefix + r"Tag\.\d+\.Key")
+        return {v: self.values.get(n[:-3] + "Value", "") for n, v in self.values.items()
+                if pattern.fullmatch(n)}
+
+    def given_tags(self):
+        """The tags for what the call makes."""
+        return self._tags(r"TagSpecification\.\d+\.")
+
+    def plain_tags(self):
+        """The tags of CreateTags and DeleteTags."""
+        return self._tags("")
+
     def filters(self):
         """[(name, [values])]"""
         numbers = sorted({int(n.split(".")[1]) for n in self.values if n.startswith("Filter.")})
@@ -92,7 +106,7 @@ def perform(call):
         raise ApiError("InvalidAction", f"The action {call.action} is not valid for version "
                        f"{call.params.one('Version')}.")
     check_names(call.params, known)
-    call.authorize(f"ec2:{call.action}", "*", {})
+    authz.authorize_ec2(call)
     dry = call.params.one("DryRun")
     if dry not in (None, "true", "false"):
         raise ApiError("InvalidParameterValue", f"Value ({dry}) for parameter DryRun is invalid.")
@@ -413,8 +427,8 @@ AUTH_TEXTS = {
     "expired_token": "Request has expired.", "expired": "Request has expired.",
     "future": "Request has expired.",
 }
-DENIED = ("UnauthorizedOperation", 403, "You are not authorized to perform this operation. {text} "
-          "Encoded authorization failure message: 4GIOHlTkIaWHQD0Q0m6XSnuUMCm-abcdefghijklmn")
+DENIED = ("UnauthorizedOperation", 403, "You are not authorized to perform this operation. {text}. "
+          "Encoded authorization failure message: {blob}")
 CONTENT_TYPE = "text/xml;charset=UTF-8"
 
 

@@ -6,6 +6,7 @@ import json
 import re
 import struct
 
+from . import authz
 from .errors import ApiError
 
 ACTIONS = {}
@@ -33,7 +34,6 @@ _ZONE = re.compile(r"(\w+-){2,3}\d+\w+\Z")
 _LENGTHS = {"InstanceId": (10, 32), "InstanceOSUser": (1, 32), "AvailabilityZone": (6, 32),
             "SSHPublicKey": (80, 4096)}
 _KEY_TYPES = ("ssh-ed25519", "ssh-rsa")
-_ARN = "arn:aws:ec2:{region}:{account}:instance/{id}"
 
 
 def action(name, required, optional):
@@ -109,10 +109,9 @@ def send_ssh_public_key(call):
     check_key(body["SSHPublicKey"])
     world = call.world
     entry = world.instance(body["InstanceId"])
-    resource = _ARN.format(region=world.region, account=world.data["account"],
-                           id=body["InstanceId"])
-    call.authorize("ec2-instance-connect:SendSSHPublicKey", resource,
-                   {"ec2:osuser": body["InstanceOSUser"]})
+    call.authorize("ec2-instance-connect:SendSSHPublicKey",
+                   authz.arn(call, "instance/" + body["InstanceId"]),
+                   {"ec2:osuser": body["InstanceOSUser"], **authz.instance_keys(entry)})
     if entry is None or entry["id"] != body["InstanceId"]:
         raise ApiError("EC2InstanceNotFoundException", "The specified instance was not found")
     if entry["state"] != "running":

@@ -262,16 +262,6 @@ def authorize_egress(call):
 
 # --- endpoints --------------------------------------------------------------------------------
 
-def given_tags(call):
-    values = call.params.values
-    out = {}
-    for name, value in values.items():
-        match = re.fullmatch(r"(TagSpecification\.\d+\.Tag\.\d+)\.Key", name)
-        if match:
-            out[value] = values.get(match.group(1) + ".Value", "")
-    return out
-
-
 def given_groups(call, vpc):
     """The ids of SecurityGroupId.N, checked; none given means the VPC's default group."""
     groups = call.world.data["groups"]
@@ -325,7 +315,7 @@ def create_endpoint(call):
             raise ApiError("InstanceConnectEndpointLimitExceeded", "The maximum number of "
                            f"endpoints for {subnet['vpc']} has been reached.")
         made = endpoint("eice-" + uuid.uuid4().hex[:17], subnet["vpc"], subnet_id,
-                        groups=given_groups(call, subnet["vpc"]), tags=given_tags(call),
+                        groups=given_groups(call, subnet["vpc"]), tags=call.params.given_tags(),
                         address_type="dualstack" if subnet.get("ipv6_cidr") else "ipv4",
                         client_token=call.params.one("ClientToken"),
                         client_params=dict(call.params.values))

@@ -9,7 +9,7 @@ import time
 import urllib.parse
 import uuid
 
-from . import ec2, eic, enroll, iam, sso, sts, tunnel
+from . import authz, ec2, eic, enroll, sso, sts, tunnel
 from .conn import Expired, Gone, Stopped
 from .errors import ApiError, AuthError
 from .world import USABLE
@@ -182,14 +182,8 @@ class Call:
         self.struck += list(faults)
 
     def authorize(self, action, resource, context):
-        """Raises the service's denial unless the caller's policy allows it."""
-        if iam.allowed(self.identity.entry["policy"], action, resource, context):
-            return
-        code, status, text = self.service.DENIED
-        reason = (f"User: {self.identity.arn} is not authorized to perform: {action} on "
-                  f"resource: {resource} because no identity-based policy allows the {action} "
-                  "action")
-        raise ApiError(code, text.format(text=reason), status)
+        """Raises the service's denial unless the caller's policies allow it."""
+        authz.authorize(self, action, resource, context)
 
     def log(self, status):
         """One journal line a request."""

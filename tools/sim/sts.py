@@ -3,7 +3,7 @@
 import re
 import time
 
-from . import xmlout
+from . import authz, xmlout
 from .ec2 import check_names
 from .errors import ApiError
 
@@ -56,6 +56,14 @@ def assume_with_web_identity(call):
                             "SecretAccessKey": entry["secret"], "SessionToken": entry["token"],
                             "Expiration": time.strftime("%Y-%m-%dT%H:%M:%SZ",
                                                         time.gmtime(entry["expires"]))}}
+
+
+@action("DecodeAuthorizationMessage", "EncodedMessage")
+def decode_authorization_message(call):
+    """Opens the message of an UnauthorizedOperation of EC2."""
+    call.authorize("sts:DecodeAuthorizationMessage", "*", {})
+    return {"DecodedMessage": authz.decode(call.world.secret,
+                                           call.params.one("EncodedMessage") or "")}
 
 
 def perform(call):

@@ -21,7 +21,7 @@ import select
 import socket
 import time
 
-from . import targets, wsframes
+from . import authz, targets, wsframes
 from .conn import RECORD, Gone
 from .errors import ApiError
 from .wsframes import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Fatal, close_frame, frame
@@ -109,10 +109,9 @@ def check_parameters(call):
 
 
 def authorize(call, entry, address, port):
-    world = call.world
-    arn = (f"arn:aws:ec2:{world.region}:{world.data['account']}"
-           f":instance-connect-endpoint/{entry['id']}")
+    arn = authz.arn(call, "instance-connect-endpoint/" + entry["id"])
     call.authorize("ec2-instance-connect:OpenTunnel", arn, {
+        **authz.endpoint_keys(entry),
         "ec2-instance-connect:remotePort": port,
         "ec2-instance-connect:privateIpAddress": address,
         "ec2-instance-connect:maxTunnelDuration": call.params.get("maxTunnelDuration")})

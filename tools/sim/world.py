@@ -45,6 +45,7 @@ SETTINGS = {
     "close_lost": [1011, "Connection to target lost"],
     "close_duration": [1001, "Maximum tunnel duration reached"],
     "close_normal": [1000, ""],
+    "client_ip": "203.0.113.77",
     "api_window_s": 300,
     "ec2_window_s": 900,
 }
@@ -209,7 +210,8 @@ def default_world():
     return {"region": REGION, "account": ACCOUNT, "label": "0badcafe", "settings": dict(SETTINGS),
             "vpcs": copy.deepcopy(VPCS), "subnets": copy.deepcopy(SUBNETS),
             "groups": default_groups(), "instances": default_instances(),
-            "endpoints": default_endpoints(), "credentials": default_credentials()}
+            "endpoints": default_endpoints(), "credentials": default_credentials(),
+            "service_linked_role": True}
 
 
 def filler_instances(count):
@@ -245,6 +247,7 @@ class World:
         self.data["instances"] += filler_instances(fillers)
         self.data["endpoints"] += filler_endpoints(endpoint_fillers)
         self.lock = threading.RLock()
+        self.secret = secrets.token_bytes(32)
         self.offset = 0.0
         self.keys = []
         self.credentials = {c["access_key"]: c for c in self.data["credentials"]}
@@ -310,6 +313,15 @@ class World:
         self.data["credentials"].append(entry)
         self.credentials[entry["access_key"]] = entry
         return entry
+
+    def tags_of(self, id_):
+        """The tags of a resource, to be read or changed; None when there is no such thing."""
+        for table in ("vpcs", "subnets", "groups"):
+            if id_ in self.data[table]:
+                return self.data[table][id_].setdefault("tags", {})
+        entry = next((i for i in self.data["instances"] + self.data["endpoints"]
+                      if i["id"] == id_), None)
+        return entry["tags"] if entry else None
 
     def endpoint_host(self, entry, fips=False):
         middle = "fips." if fips else ""
