@@ -2510,6 +2510,7 @@ typedef struct eice_exit {
 #define EICE_CHAN_EOF 16u      /* no more bytes will come and all are read */
 #define EICE_CHAN_CLOSED 32u   /* closed by the peer: the exit is known */
 #define EICE_CHAN_FAILED 64u   /* eice_channel_error */
+#define EICE_CHAN_FLUSHED 128u /* all written is sent, eice_channel_eof too */
 
 /* Queues a channel; it opens as steps go on. With the patch 08-channel-open
  * all that are queued open at a time, and one whose time is up has failed
@@ -2532,7 +2533,8 @@ EICE_API void eice_channel_resize(eice_ssh *s, int channel,
 EICE_API void eice_channel_signal(eice_ssh *s, int channel, const char *name);
 EICE_API const eice_exit *eice_channel_exit(eice_ssh *s, int channel);
 /* Closes; the number is free again as soon as the peer has closed too. Safe
- * at any time, in mid-write too: no other channel is disturbed. */
+ * at any time, in mid-write too: no other channel is disturbed. What is not
+ * sent by then is lost: wait for EICE_CHAN_FLUSHED where that matters. */
 EICE_API void eice_channel_close(eice_ssh *s, int channel);
 
 /* ---- listeners at the server ------------------------------------------- */
@@ -18599,6 +18601,9 @@ unsigned eice_channel_state(eice_ssh *s, int channel)
     flags = EICE_CHAN_OPEN;
     if (k->len < EICEI_CHANNEL_BUFFER && !k->eof_wanted && !k->closed) {
         flags |= EICE_CHAN_CAN_WRITE;
+    }
+    if (k->len == 0 && k->eof_sent == k->eof_wanted) {
+        flags |= EICE_CHAN_FLUSHED;
     }
     if (libssh2_poll_channel_read(k->ch, 0) == 1) {
         flags |= EICE_CHAN_OUT;

@@ -83,7 +83,7 @@ class Running:
         while not (match := re.search(wanted, self.err)):
             check(time.monotonic() < end and self.process.poll() is None,
                   f"{wanted!r} is not said: {self.err!r}")
-            time.sleep(0.02)
+            time.sleep(0.01)
         return match
 
     def stop(self, status=None):
@@ -262,22 +262,38 @@ def curl_through(w):
 def half_closed(w):
     """Either end may say its last word first; the other still gets all."""
     known(w)
-    data = pattern(3_000_000)
+    path = os.path.join(w.remote_home(), "slow")
+    sizes = [2_500_000 + 24_000 * i for i in range(5)]
+    full = threading.Event()
 
     def server_first(sock):
+        """So slow that some of the last bytes find SSH's window shut."""
         sock.sendall(b"bye\n")
         sock.shutdown(socket.SHUT_WR)
-        got.append(read_all(sock))
+        full.wait(20)
+        count = 0
+        while data := sock.recv(32768):
+            count += len(data)
+            time.sleep(0.02)
+        got.append(count)
+
+    def client(port, size):
+        with dial(port) as sock:
+            equal(read_all(sock), b"bye\n", "what the server said")
+            sock.sendall(bytes(size))
 
     got = []
-    with Server(digest_back) as one, Server(server_first) as two, \
-            forwarding(w, "-L", f"0:localhost:{one.port}",
-                       "-L", f"0:localhost:{two.port}") as ((first, second), _):
+    with Server(digest_back) as one, Server(server_first, path), \
+            forwarding(w, "-L", f"0:localhost:{one.port}", "-L", f"0:{path}") as ((first, second), _), \
+            concurrent.futures.ThreadPoolExecutor(len(sizes)) as pool:
         check(exchange(lambda: dial(first), 1), "the client ends first")
-        with dial(second) as sock:
-            equal(read_all(sock), b"bye\n", "what the server said")
-            sock.sendall(data)
-        eventually(lambda: got == [data], True, "all that was sent after the server's end")
+        clients = [pool.submit(client, second, size) for size in sizes]
+        concurrent.futures.wait(clients, 2)  # all that fits between them is on its way
+        full.set()
+        for one_client in clients:
+            one_client.result(20)
+        eventually(lambda: len(got), len(sizes), "how many connections the server saw end", 20)
+    equal(sorted(got), sizes, "all that was sent after the server's end")
 
 
 @test

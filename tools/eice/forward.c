@@ -546,6 +546,7 @@ static void relay_free(cli_forwards *t, size_t i)
 #define FAR_GONE 4u   /* takes no more either */
 #define FAR_FAILED 8u
 #define FAR_OPEN 16u
+#define FAR_FLUSHED 32u /* has taken all there was */
 
 static unsigned far_state(cli_forwards *t, relay *r)
 {
@@ -561,7 +562,8 @@ static unsigned far_state(cli_forwards *t, relay *r)
                | ((s & (EICE_OPEN | EICE_DONE)) == EICE_DONE
                           && r->state == RELAY_OPENING
                       ? FAR_FAILED
-                      : 0);
+                      : 0)
+               | FAR_FLUSHED;
     }
     if (r->channel < 0 || t->ssh == NULL) {
         return FAR_ENDED | FAR_GONE;
@@ -571,7 +573,8 @@ static unsigned far_state(cli_forwards *t, relay *r)
            | ((s & EICE_CHAN_CAN_WRITE) != 0 ? FAR_READY : 0)
            | ((s & EICE_CHAN_EOF) != 0 ? FAR_ENDED : 0)
            | ((s & EICE_CHAN_CLOSED) != 0 ? FAR_GONE : 0)
-           | ((s & EICE_CHAN_FAILED) != 0 ? FAR_FAILED : 0);
+           | ((s & EICE_CHAN_FAILED) != 0 ? FAR_FAILED : 0)
+           | ((s & EICE_CHAN_FLUSHED) != 0 ? FAR_FLUSHED : 0);
 }
 
 static size_t far_write(cli_forwards *t, relay *r, const void *data,
@@ -854,7 +857,7 @@ static bool ends(cli_forwards *t, relay *r)
             close(r->out);
         }
     }
-    if (r->told && !r->in_open) {
+    if (r->told && !r->in_open && (far & FAR_FLUSHED) != 0) {
         r->state = RELAY_OVER;
     } else if ((far & FAR_GONE) != 0) {
         r->state = r->forward != NULL ? RELAY_DRAINING : RELAY_OVER;
