@@ -284,7 +284,8 @@ def half_closed(w):
 
     got = []
     with Server(digest_back) as one, Server(server_first, path), \
-            forwarding(w, "-L", f"0:localhost:{one.port}", "-L", f"0:{path}") as ((first, second), _), \
+            forwarding(w, "-L", f"0:localhost:{one.port}",
+                       "-L", f"0:{path}") as ((first, second), _), \
             concurrent.futures.ThreadPoolExecutor(len(sizes)) as pool:
         check(exchange(lambda: dial(first), 1), "the client ends first")
         clients = [pool.submit(client, second, size) for size in sizes]
