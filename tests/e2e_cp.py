@@ -9,15 +9,24 @@ import hashlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import struct
 import sys
 import time
 
-from e2elib import MIB, check, contains, equal, main, test
+from e2elib import MIB, check, contains, equal, main, matches, need, test
 
 OTHER = "10.20.1.24"  # its login is ubuntu
+
+
+def other(w):
+    return next(i for i in w.sim.world.data["instances"] if i["ip"] == OTHER)
+
+
+def other_home(w):
+    return w.remote_home(other(w)["id"], "ubuntu")
 
 
 def remote(w, name, instance="web-1"):
@@ -109,6 +118,13 @@ def big(w):
 def killed(w, words, directory, number=signal.SIGKILL):
     """Kills a copy once a good part of it is there; returns that part's size."""
     process = w.spawn("cp", *words)
+    size = good_part(process, directory)
+    process.send_signal(number)
+    return process.wait(20), size
+
+
+def good_part(process, directory):
+    """Waits for a part worth continuing; its size."""
     end = time.monotonic() + 60
     size = 0
     while size < 8 * MIB:
@@ -116,9 +132,7 @@ def killed(w, words, directory, number=signal.SIGKILL):
         parts = [n for n in os.listdir(directory) if n.startswith(".eice-")]
         size = os.path.getsize(os.path.join(directory, parts[0])) if parts else 0
         time.sleep(0.01)
-    process.send_signal(number)
-    status = process.wait(20)
-    return status, size
+    return size
 
 
 @test(seconds=120)
@@ -149,6 +163,27 @@ def interrupted(w):
             equal(status, 1, "status")
             equal(os.listdir(directory), [], "left behind")
             shutil.copy(path, far + "/big")
+
+
+@test(seconds=60)
+def connection_lost(w):
+    """What is there already stays, and --resume continues it."""
+    path = big_file(w, 24 * MIB)
+    os.makedirs(w.path("here"))
+    with there(w) as far:
+        for source, directory, place in ((path, far, f"web-1:{far}/big"),
+                                         (f"web-1:{far}/big", w.path("here"), w.path("here"))):
+            with open(w.path("said"), "wb") as said:
+                process = w.spawn("cp", "-l", "80000", source, place, stderr=said)
+            good_part(process, directory)
+            w.sshd("web-1", "restart")
+            equal(process.wait(20), 1, "status")
+            with open(w.path("said"), encoding="utf-8") as said:
+                contains(said.read(), "unfinished files are kept: 1", "a word about it")
+            result = w.eice("cp", "-v", "--resume", source, place, seconds=60).expect(0)
+            contains(result.err, "continued", "it began again")
+            check(same(path, os.path.join(directory, "big")), "it differs")
+            no_parts(directory)
 
 
 @test
@@ -209,9 +244,21 @@ def sparse(w):
         with open(far + "/up", "rb") as f:
             f.seek(4500 * MIB)
             equal(f.read(5), b"high\0", "the bytes above 4 GiB")
-        os.truncate(far + "/up", 64 * MIB)
-        w.eice("cp", f"web-1:{far}/up", w.path("down")).expect(0)
-        check(os.stat(w.path("down")).st_blocks < 4096, "no holes here")
+
+
+@test(seconds=400)
+def sparse_back(w):
+    """Down, what SEEK_DATA does not tell: zeros are found by looking at them."""
+    size = 5 << 30 if os.environ.get("EICE_LONG") == "1" else 64 * MIB
+    with there(w) as far:
+        with open(far + "/up", "wb") as f:
+            f.truncate(size)
+            f.seek(size - 10 * MIB)
+            f.write(b"high")
+        w.eice("cp", f"web-1:{far}/up", w.path("down"), seconds=300).expect(0)
+        found = os.stat(w.path("down"))
+        equal(found.st_size, size, "size")
+        check(found.st_blocks < 4096, "no holes")
         check(same(w.path("down"), far + "/up"), "it differs")
 
 
@@ -276,17 +323,136 @@ def checksum(w):
 def between_targets(w):
     w.write("up/a b", os.urandom(300000))
     w.write("up/empty", b"")
-    other = next(i for i in w.sim.world.data["instances"] if i["ip"] == OTHER)["id"]
     with there(w) as near:
-        far = os.path.join(w.remote_home(other, "ubuntu"), "cp")
+        far = os.path.join(other_home(w), "cp")
         try:
             w.eice("cp", "-r", w.path("up"), f"web-1:{near}").expect(0)
             w.eice("cp", "-r", f"web-1:{near}/up", f"ubuntu@{OTHER}:cp").expect(0)
             equal(tree(far), tree(w.path("up")), "the tree at the other")
-            w.eice("cp", f"web-1:{near}/up/a b", f"web-1:{near}/twice").expect(0)
+            w.eice("cp", "--checksum", f"web-1:{near}/up/a b", f"web-1:{near}/twice").expect(0)
             check(same(near + "/twice", w.path("up/a b")), "a copy at one target")
         finally:
             shutil.rmtree(far, ignore_errors=True)
+
+
+@test
+def connection_options(w):
+    """As ssh has them, for each of the targets."""
+    w.write("up", b"x" * 1000)
+    key = w.path("test_key")
+    w.run([need("ssh-keygen", "openssh-client"), "-q", "-t", "ed25519", "-N", "", "-C", "mine",
+           "-f", key]).expect(0)
+    conf = w.write("conf", f"Host other\nHostName {OTHER}\nUser ubuntu\n"
+                   "Host near\nHostName web-1\nHost *\nCiphers aes128-ctr\n")
+    home = w.remote_home()
+    try:
+        w.eice("cp", "-i", key, w.path("up"), "web-1:cp-up").expect(0)
+        with open(key + ".pub", encoding="ascii") as f:
+            pushed = w.requests("SendSSHPublicKey")[0]["params"]["SSHPublicKey"]
+            contains(f.read(), pushed.split()[1], "the key pushed")
+        result = w.eice("cp", "-v", "-F", conf, "near:cp-up", "other:cp-up")
+        contains(result.expect(0).err, "aes128-ctr", "the cipher")
+        w.eice("cp", "-4C", "-c", "aes256-ctr", "-o", "User=ubuntu", f"{OTHER}:cp-up",
+               w.path("down")).expect(0)
+        check(same(w.path("up"), w.path("down")), "it differs")
+        box = w.sim.world.instance("web-1")
+        far = other(w)
+        port = w.sshd(far["id"])["port"]
+        ip, far["ip"] = far["ip"], "127.0.0.1"  # where the sshds listen
+        try:
+            w.eice("cp", "-J", box["id"], "-P", str(port), f"ubuntu@{far['id']}:cp-up",
+                   f"ubuntu@{far['id']}:cp-twice").expect(0)
+        finally:
+            far["ip"] = ip
+        contains(w.eice("cp", "-O", w.path("up"), "web-1:x").expect(2).err, "SFTP only", "-O")
+        contains(w.eice("cp", "-c", "bogus", w.path("up"), "web-1:x").expect(1).err, "bogus", "-c")
+        contains(w.eice("cp", "-o", "No=no", w.path("up"), "web-1:x").expect(2).err, "No=no", "-o")
+        contains(w.eice("cp", "-F", w.path("none"), w.path("up"), "web-1:x").expect(2).err, "none",
+                 "-F")
+    finally:
+        for path in (home + "/cp-up", other_home(w) + "/cp-up", other_home(w) + "/cp-twice"):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+
+
+# --- full disks ----------------------------------------------------------------------------------
+
+SMALL = str(MIB)
+SERVER = "/usr/lib/openssh/sftp-server"
+
+
+def limited(*argv):
+    """A command that can write no file above 1 MiB."""
+    return [need("prlimit", "util-linux"), "--fsize=" + SMALL, *argv]
+
+
+def mixed_sizes(w):
+    """Two that fit, and between them one that does not."""
+    for name, size in (("a", 1000), ("big", 3 * MIB), ("c", 1000)):
+        w.write("up/" + name, os.urandom(size))
+    return [w.path("up/a"), w.path("up/big"), w.path("up/c")]
+
+
+@test
+def disk_full_here(w):
+    mixed_sizes(w)
+    os.makedirs(w.path("down"))
+    with there(w) as far:
+        w.eice("cp", "-r", w.path("up"), f"web-1:{far}").expect(0)
+        result = w.run(limited(w.program, "cp", f"web-1:{far}/up/*", w.path("down"))).expect(1)
+        contains(result.err, "/down/big: File too large", "the error")
+        equal(sorted(os.listdir(w.path("down"))), ["a", "c"], "the rest")
+        mounted = ["unshare", "--map-root-user", "--mount", "sh", "-c",
+                   'mount -t tmpfs -o size=1m tmpfs "$0" && "$@"; s=$?; ls -A "$0"; exit $s']
+        if w.run([*mounted, w.path("down"), "true"]).status == 0:
+            result = w.run([*mounted, w.path("down"), w.program, "cp", f"web-1:{far}/up/big",
+                            w.path("down")]).expect(1)
+            contains(result.err, "/down/big: No space left on device", "a disk that is full")
+            equal(result.text, "", "left there")
+
+
+@test
+def disk_full_there(w):
+    files = mixed_sizes(w)
+    server = f"sftp exec env --ignore-signal=XFSZ prlimit --fsize={SMALL} {SERVER}"
+    with there(w) as far, w.restart_sshd("web-1", Subsystem=server):
+        result = w.eice("cp", *files, f"web-1:{far}").expect(1)
+        matches(result.err, "/cp/big: .*is its disk full", "the error")
+        equal(sorted(os.listdir(far)), ["a", "c"], "the rest")
+        result = w.eice("cp", "--resume", *files, f"web-1:{far}").expect(1)
+        equal(len(os.listdir(far)), 3, "with --resume the part stays")
+
+
+# --- a terminal ----------------------------------------------------------------------------------
+
+@test(seconds=60)
+def progress(w):
+    """Per cent, bytes, rate, time left; as much as fits, and gone at the end."""
+    path = big_file(w, 2 * MIB)
+    with there(w) as far:
+        for columns in (80, 30, 8):
+            words = ["cp", "-l", "16000", path, f"web-1:{far}/big"]
+            with w.terminal(*words, columns=columns) as t:
+                t.expect(r"\r\x1b\[K\d+%  \d+\.\dM  \d+\.\dM/s  \d:\d\d left  0 files"
+                         if columns == 80 else r"\r\x1b\[K\d+%[^\r]*\r")
+                said = t.drain(0.5)
+                equal(t.wait(), 0, "status")
+                said += t.drain(0.1)
+            for line in re.split(rb"[\r\n]+", said):
+                shown = re.sub(rb"\x1b\[K|eice: .*", b"", line)
+                check(len(shown) < columns, f"too long for {columns} columns: {line}")
+            matches(said.decode(), r"\r\x1b\[K$", "the line is taken away")
+        result = w.eice("cp", path, f"web-1:{far}/big").expect(0)
+        equal(result.err.count("\r"), 0, "nothing of that without a terminal")
+
+
+@test
+def limited_rate(w):
+    path = big_file(w, 2 * MIB)
+    with there(w) as far:
+        for words in ((path, f"web-1:{far}/big"), (f"web-1:{far}/big", w.path("back"))):
+            result = w.eice("cp", "-l", "16000", "--json", *words).expect(0)
+            check(900 <= json.loads(result.text)["ms"] < 10000, f"2 MiB at 2 MB/s: {result.text}")
 
 
 # --- a server of our own -------------------------------------------------------------------------
@@ -357,6 +523,9 @@ def hostile_servers(w):
         contains(w.eice("cp", "--checksum", "web-1:x", w.path("down/x")).expect(1).err, "differs",
                  "other bytes each time")
         check(not os.path.exists(w.path("down/x")), "it is there all the same")
+        contains(w.eice("cp", "--checksum", "web-1:x", f"ubuntu@{OTHER}:cp-x").expect(1).err,
+                 "differs", "other bytes each time, to another target")
+        check("cp-x" not in os.listdir(other_home(w)), "it is there all the same")
 
 
 if __name__ == "__main__":

@@ -36,6 +36,10 @@ ARGUMENTS = {"ssh_algorithms": ["build/tests/native/ssh_session"],
              "stock": ["--eice", "build/stock/eice"],
              "failures": ["build/asan/eice"]}
 
+# Drivers run once more, with the program with sanitizers: these tests of theirs.
+AGAIN = {"e2e_cp": ["resumed", "connection_lost", "odd_names", "errors_go_on", "between_targets",
+                    "connection_options", "disk_full_*", "hostile_servers"]}
+
 # Only with EICE_LONG=1, as `make test-long` sets it.
 LONG = {"trixie": 1800}
 
@@ -244,6 +248,9 @@ def drivers():
         argv += [f"build/tests/{'native' if need in NATIVE else 'asan'}/{need}"
                  for need in needs(name)]
         out.append(Program(name, argv, LONG.get(name, 1200 if long else 400)))
+        if name in AGAIN:
+            out.append(Program(f"{name} (asan)", [PYTHON, f"tests/{name}.py", "--eice",
+                                                  "build/asan/eice", *AGAIN[name]], 400))
     out.append(Program("stock/ssh_servers", [PYTHON, "tests/ssh_servers.py",
                                              "build/tests/stock/ssh_session"], 400))
     return out

@@ -33,6 +33,7 @@ typedef struct cli {
     const char *connect_to[CLI_CONNECT_TO];
     char known_hosts[1024];
     char user[64];         /* from user@target */
+    char host[256];        /* the target, or HostName */
     unsigned verbose;
     bool quiet;
     bool json;
@@ -68,6 +69,7 @@ typedef struct cli {
     const char *connection_type; /* ec2-instance-connect ssh */
     const char *output;
     const char *where;          /* "FILE line N" while a file is read */
+    char *config_text;          /* of -F; settings point into it */
     cli_forward *forwards; /* -L, -D, -R, operands of forward */
     const char *stdio_to;  /* -W */
     bool no_command;       /* -N */
@@ -185,7 +187,7 @@ typedef struct cli_run {
     uint64_t wake_ms;      /* end the turn then; 0: no such time */
     size_t seen;           /* attempts reported */
     int signal;            /* the first that asked us to end; 0 */
-    bool graceful;         /* it does not close the connection */
+    bool insisted;         /* another came: end at once */
     bool resized;          /* SIGWINCH, SIGCONT since last asked */
     bool continued;
     eice_conn *hop[CLI_HOPS]; /* -J: open, each through the one before it */
@@ -271,7 +273,8 @@ bool cli_carry(cli *c, int in, int out, uint32_t idle_ms);
  * running ssh-agent that EC2 Instance Connect takes; NULL looks for
  * ~/.ssh/id_ed25519.pub, ~/.ssh/id_rsa.pub, then the agent. Reports. */
 bool cli_public_key(const cli *c, const char *from, char *line, size_t cap);
-/* The private key of -i, and the line of its public half. Reports. */
-bool cli_user_key(const cli *c, eice_user_key *key, char *line, size_t cap);
+/* -i: the private key the login is done with, and the line of its public
+ * half; *c refers to both. True without -i. Reports. */
+bool cli_own_key(cli *c, eice_user_key *key, char *line, size_t cap);
 
 #endif

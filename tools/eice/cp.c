@@ -4,15 +4,33 @@
  * file each (cpjob.c). The loop here carries the bytes of both. */
 #include "cp.h"
 
+#include <signal.h>
 #include <unistd.h>
 
-/* The first one's is the one that all share. */
-static cli_run *run_of(copy *k, peer *p)
-{
-    return p == k->peers[0] ? &k->run : &p->run;
-}
-
 /* ---- the loop ---------------------------------------------------------- */
+
+/* The loop, without the bytes of SFTP. Until all are open, a signal ends the
+ * connections; later it leaves time to clean up. */
+static void turn(copy *k)
+{
+    size_t i;
+
+    cli_run_turn(&k->run, NULL, 0);
+    for (i = 0; i < k->peer_count; i++) {
+        cli_run *r = &k->peers[i]->run;
+
+        if (r->conn == NULL) {
+            continue;
+        }
+        cli_trail(r->c, r->conn, &r->seen);
+        r->signal = k->run.signal;
+        if (k->run.insisted) {
+            eice_conn_cancel(r->conn);
+        } else if (r->signal != 0 && !k->open) {
+            eice_conn_close(r->conn);
+        }
+    }
+}
 
 /* A source is not read while its data could not be passed on. */
 static bool roomy(const copy *k, const peer *p)
@@ -71,8 +89,7 @@ static bool peer_good(copy *k, peer *p)
 
     if ((eice_conn_state(p->run.conn) & EICE_DONE) != 0) {
         cp_clear_line(k);
-        run_of(k, p)->signal = k->run.signal;
-        (void)cli_run_good(run_of(k, p));
+        (void)cli_run_good(&p->run);
         return false;
     }
     if ((state & (EICE_CHAN_EOF | EICE_CHAN_CLOSED)) != 0) {
@@ -118,7 +135,7 @@ static bool work(copy *k)
 static void wait_turn(copy *k)
 {
     k->run.wake_ms = cp_now() + (k->c->cp.limit != 0 ? 20u : 500u);
-    cli_run_turn(&k->run, NULL, 0);
+    turn(k);
     k->run.wake_ms = 0;
 }
 
@@ -135,10 +152,7 @@ bool cp_pump(copy *k)
         wait_turn(k);
     }
     for (i = 0; i < k->peer_count && !k->stop; i++) {
-        peer *p = k->peers[i];
-
-        cli_trail(k->c, p->run.conn, &run_of(k, p)->seen);
-        k->stop = !peer_good(k, p);
+        k->stop = !peer_good(k, k->peers[i]);
     }
     if (!k->stop && k->run.signal != 0) {
         k->stop = true;
@@ -170,68 +184,68 @@ static char *remote_path(char *operand)
     return *p == ':' && p > operand ? p : NULL;
 }
 
-static peer *peer_of(copy *k, char *target, bool alone)
+/* The name it goes by: [user@]TARGET, or brackets around an address. */
+static int name_peer(peer *p, char *target)
 {
-    char *user = strrchr(target, '@');
-    cli c = *k->c;
-    peer *p;
-    size_t i;
+    const size_t len = strlen(target);
+    int status;
 
-    c.user[0] = 0;
-    if (user != NULL && user > target) {
-        snprintf(c.user, sizeof c.user, "%.*s", (int)(user - target), target);
-        target = user + 1;
+    if (strchr(target + 1, '@') != NULL) {
+        p->c.conn.user = NULL; /* it goes before -o User */
     }
+    cli_split_user(&p->c, &target);
     if (target[0] == '[' && target[strlen(target) - 1] == ']') {
         target[strlen(target) - 1] = 0;
         target++;
     }
-    c.conn.target = target;
-    c.conn.goal = EICE_GOAL_SSH;
+    p->host = len > 0 ? target : p->name;
+    p->c.argc = 1;
+    p->c.argv = &p->host;
+    p->c.forwards = NULL;
+    status = cli_ssh_settle(&p->c);
+    cli_forward_forget(&p->c);
+    return status;
+}
+
+/* NULL: it was reported, and *status tells how to end. */
+static peer *peer_of(copy *k, char *target, bool alone, int *status)
+{
+    peer *p;
+    size_t i;
+
     for (i = 0; i < k->peer_count && !alone; i++) {
         p = k->peers[i];
-        if (p != k->to && strcmp(p->c.conn.target, target) == 0
-            && strcmp(p->c.user, c.user) == 0) {
+        if (p != k->to && strcmp(p->name, target) == 0) {
             return p;
         }
     }
     if (k->peer_count == PEERS) {
+        *status = cli_usage_error(k->c, "too many targets", target);
         return NULL;
     }
     p = (peer *)cp_must(calloc(1, sizeof *p));
-    p->c = c;
-    if (c.user[0] != 0) {
-        p->c.conn.user = p->c.user;
-    }
+    p->c = *k->c;
+    p->c.conn.goal = EICE_GOAL_SSH;
+    p->name = cp_text(target, strlen(target));
     k->peers[k->peer_count++] = p;
-    return p;
+    *status = name_peer(p, target);
+    return *status < 0 ? p : NULL;
 }
 
-static bool begin_peers(copy *k)
+/* The connection, and its hops of -J, are made by the run that has the
+ * signals; from then on they are the peer's. */
+static bool begin_peer(copy *k, peer *p)
 {
-    eice_error e;
-    size_t i;
+    bool good;
 
-    memset(&e, 0, sizeof e);
-    if (!cli_run_open(&k->run, &k->peers[0]->c)) {
-        return false;
-    }
-    for (i = 0; i < k->peer_count; i++) {
-        peer *p = k->peers[i];
-
-        p->run = k->run;
-        p->run.c = &p->c;
-        if (i > 0) {
-            p->run.conn = eice_conn_new(&p->c.conn, eice_posix_now(), &e);
-            if (p->run.conn == NULL) {
-                cli_report(k->c, &e);
-                return false;
-            }
-            (void)eice_posix_add(k->run.x, p->run.conn);
-        }
-    }
-    eice_posix_process(k->run.x, NULL, 0);
-    return true;
+    k->run.c = &p->c;
+    good = cli_run_connect(&k->run);
+    p->run = k->run;
+    k->run.c = k->c;
+    k->run.conn = NULL;
+    k->run.hops = 0;
+    k->run.jump = NULL;
+    return good;
 }
 
 static bool peer_channel(copy *k, peer *p)
@@ -247,11 +261,11 @@ static bool peer_channel(copy *k, peer *p)
     while (p->channel >= 0
            && (eice_conn_state(p->run.conn) & EICE_DONE) == 0
            && (state & (EICE_CHAN_OPEN | EICE_CHAN_FAILED)) == 0) {
-        cli_run_turn(&k->run, NULL, 0);
+        turn(k);
         state = eice_channel_state(p->ssh, p->channel);
     }
     if (p->channel < 0 || (state & EICE_CHAN_OPEN) == 0) {
-        if (cli_run_good(run_of(k, p))) {
+        if (cli_run_good(&p->run)) {
             cli_report(k->c, eice_channel_error(p->ssh, p->channel));
         }
         return false;
@@ -265,23 +279,26 @@ static bool open_peers(copy *k)
 {
     size_t i;
 
-    if (!begin_peers(k)) {
+    if (!cli_run_begin(&k->run, k->c)) {
         return false;
+    }
+    for (i = 0; i < k->peer_count; i++) {
+        if (!begin_peer(k, k->peers[i])) {
+            return false;
+        }
     }
     for (i = 0; i < k->peer_count; i++) {
         peer *p = k->peers[i];
 
         while ((eice_conn_state(p->run.conn) & (EICE_OPEN | EICE_DONE))
                == 0) {
-            cli_run_turn(&k->run, NULL, 0);
-            cli_trail(k->c, p->run.conn, &run_of(k, p)->seen);
+            turn(k);
         }
-        run_of(k, p)->signal = k->run.signal;
-        if (!cli_run_good(run_of(k, p)) || !peer_channel(k, p)) {
+        if (!cli_run_good(&p->run) || !peer_channel(k, p)) {
             return false;
         }
     }
-    k->run.graceful = true; /* a signal leaves time to clean up */
+    k->open = true;
     return true;
 }
 
@@ -289,20 +306,25 @@ static void close_peers(copy *k)
 {
     size_t i;
 
-    for (i = k->peer_count; i-- > 0;) {
-        peer *p = k->peers[i];
-
-        if (p->run.conn != NULL) {
-            eice_conn_close(p->run.conn);
-            while ((eice_conn_state(p->run.conn) & EICE_DONE) == 0) {
-                cli_run_turn(&k->run, NULL, 0);
-            }
-            if (i > 0) {
-                eice_posix_remove(k->run.x, p->run.conn);
-                eice_conn_free(p->run.conn);
-            }
+    for (i = 0; i < k->peer_count; i++) {
+        if (k->peers[i]->run.conn != NULL) {
+            eice_conn_close(k->peers[i]->run.conn);
         }
+    }
+    for (i = 0; i < k->peer_count; i++) {
+        const cli_run *r = &k->peers[i]->run;
+
+        while (r->conn != NULL && (eice_conn_state(r->conn) & EICE_DONE) == 0) {
+            turn(k);
+        }
+    }
+    while (k->peer_count > 0) {
+        peer *p = k->peers[--k->peer_count];
+
+        cli_run_disconnect(&p->run);
         eice_sftp_free(&p->sftp);
+        free(p->c.config_text);
+        free(p->name);
         free(p);
     }
     cli_run_close(&k->run);
@@ -331,30 +353,46 @@ static bool part_turn(copy *k, uint64_t until)
     return true;
 }
 
-/* What was begun and cannot be ended: parts go, unless they may be continued
- * later. */
+/* Whether a part stays: it was asked for, or the connection was lost, which
+ * nobody wanted, and there is something to continue. */
+static bool stays(const copy *k, const job *j)
+{
+    return k->c->cp.resume
+           || (k->stop && k->run.signal == 0 && j->at > REWIND);
+}
+
+/* What was begun and cannot be ended. */
 static void abandon(copy *k)
 {
     const uint64_t until = cp_now() + FAREWELL_MS;
-    bool good = k->to != NULL && !k->c->cp.resume;
+    bool good = k->to != NULL;
+    unsigned kept = 0;
     size_t i;
 
     for (i = 0; i < JOBS; i++) {
         job *j = &k->jobs[i];
         eice_sftp_request q = cp_request(EICE_SFTP_REMOVE, "");
+        const bool stay = stays(k, j);
 
         if (j->step == FREE) {
             continue;
         }
-        if (!k->c->cp.resume && j->to.p == NULL && j->made) {
+        kept += stay && j->made;
+        if (!stay && j->to.p == NULL && j->made) {
             (void)unlink(j->to.path);
         }
         q.text = eice_str_c(j->to.path);
         q.tag = TAG_IGNORED;
-        while (good && !eice_sftp_ask(&k->to->sftp, &q)) {
+        while (!stay && good && !eice_sftp_ask(&k->to->sftp, &q)) {
             good = part_turn(k, until);
         }
         cp_job_free(k, j);
+    }
+    if (kept > 0) {
+        cli_say(k->c,
+                "unfinished files are kept: %u; the same command with --resume "
+                "continues them",
+                kept);
     }
     while (k->to != NULL && k->to->sftp.asked > 0 && part_turn(k, until)) {
     }
@@ -381,56 +419,63 @@ static int report(copy *k)
     return k->errors > 0 || k->stop ? CLI_FAILED : CLI_OK;
 }
 
-/* Divides an operand; NULL when it names a path here. */
-static peer *operand_peer(copy *k, char **operand, bool alone, bool *many)
+/* Divides an operand; NULL when it names a path here. *status is -1, or how
+ * to end. */
+static peer *operand_peer(copy *k, char **operand, bool alone, int *status)
 {
     char *colon = remote_path(*operand);
     char *target = *operand;
-    peer *p;
 
     if (colon == NULL) {
         return NULL;
     }
     *colon = 0;
     *operand = colon + 1;
-    p = peer_of(k, target, alone);
-    *many = *many || p == NULL;
-    return p;
+    return peer_of(k, target, alone, status);
+}
+
+/* -1, or how to end. */
+static int read_operands(copy *k, peer **from, size_t count)
+{
+    cli *c = k->c;
+    int status = -1;
+    size_t i;
+
+    k->to = operand_peer(k, &c->argv[count], true, &status);
+    for (i = 0; i < count && status < 0; i++) {
+        from[i] = operand_peer(k, &c->argv[i], false, &status);
+        if (status < 0 && k->to == NULL && from[i] == NULL) {
+            status = cli_usage_error(c, "neither side is TARGET:path",
+                                     c->argv[i]);
+        }
+    }
+    if (status < 0 && k->to == NULL && c->argv[count][0] == 0) {
+        status = cli_usage_error(c, "the destination is empty", NULL);
+    }
+    return status;
 }
 
 int cli_cp(cli *c)
 {
     const size_t count = c->argc > 1 ? (size_t)c->argc - 1 : 0;
+    eice_user_key key;
+    char line[1024];
     copy *k;
     peer **from;
-    bool many = false;
-    int status = CLI_FAILED;
-    size_t i;
+    int status;
 
     if (count == 0) {
         return cli_usage_error(c, "cp takes sources and a destination", NULL);
     }
+    if (!cli_own_key(c, &key, line, sizeof line)) {
+        return CLI_FAILED;
+    }
     k = (copy *)cp_must(calloc(1, sizeof *k));
     from = (peer **)cp_must(calloc(count, sizeof *from));
     k->c = c;
-    k->to = operand_peer(k, &c->argv[count], true, &many);
-    for (i = 0; i < count; i++) {
-        from[i] = operand_peer(k, &c->argv[i], false, &many);
-        if (k->to == NULL && from[i] == NULL && !many) {
-            status = cli_usage_error(c, "neither side is TARGET:path",
-                                     c->argv[i]);
-        } else if (c->cp.checksum && k->to != NULL && from[i] != NULL) {
-            status = cli_usage_error(c, "--checksum needs one side here",
-                                     NULL);
-        }
-    }
-    if (many) {
-        status = cli_usage_error(c, "too many targets", NULL);
-    }
-    if (status != CLI_USAGE && k->to == NULL && c->argv[count][0] == 0) {
-        status = cli_usage_error(c, "the destination is empty", NULL);
-    }
-    if (status != CLI_USAGE && open_peers(k)) {
+    signal(SIGXFSZ, SIG_IGN); /* a limit of sizes is an error like others */
+    status = read_operands(k, from, count);
+    if (status < 0 && open_peers(k)) {
         k->began_ms = cp_now();
         cp_walk(k, from, c->argv, count, c->argv[count]);
         abandon(k);
@@ -439,5 +484,6 @@ int cli_cp(cli *c)
     close_peers(k);
     free(from);
     free(k);
-    return status;
+    eice_wipe(&key, sizeof key);
+    return status < 0 ? CLI_FAILED : status;
 }

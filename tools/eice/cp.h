@@ -14,8 +14,10 @@
 #define BLOCK EICE_SFTP_BLOCK
 
 typedef struct peer {
+    char *name;              /* as typed: [user@]TARGET */
+    char *host;              /* without the login */
     cli c;                   /* with this peer's target and login */
-    cli_run run;             /* shares its executor with the others */
+    cli_run run;             /* its executor is the copy's */
     eice_ssh *ssh;
     int channel;
     eice_sftp sftp;
@@ -35,7 +37,7 @@ typedef enum job_step { FREE, LOOKING, OPENING, COPYING, VERIFYING, CLOSING,
                         RENAMING } job_step;
 
 /* Which of a job's requests a reply belongs to; 0 is the walk's. */
-enum { TAG_ANY = 1, TAG_FROM, TAG_TO, TAG_READ, TAG_CHECK, TAG_LOOK,
+enum { TAG_ANY = 1, TAG_FROM, TAG_TO, TAG_READ, TAG_HOLD, TAG_CHECK, TAG_LOOK,
        TAG_IGNORED };
 
 /* One side of a job: a file here when there is no peer. */
@@ -48,6 +50,15 @@ typedef struct end {
     char handle[EICE_SFTP_HANDLE];
 } end;
 
+/* --checksum between two targets: a block of the source, until the same one
+ * of the copy is there. */
+typedef struct held {
+    struct held *next;
+    uint64_t at;
+    size_t len;
+    uint8_t data[BLOCK];
+} held;
+
 typedef struct job {
     job_step step;
     unsigned waiting;        /* replies to come */
@@ -59,6 +70,7 @@ typedef struct job {
     bool made;               /* the part is ours to remove */
     bool hole;               /* the last block was not written */
     bool differs;            /* --checksum */
+    held *held;
     bool failed;
 } job;
 
@@ -69,22 +81,26 @@ typedef struct late {        /* a directory whose times are set at the end */
 
 typedef struct copy {
     cli *c;
-    cli_run run;
+    cli_run run;             /* executor and signals, no connection */
     peer *peers[PEERS];
     size_t peer_count;
     peer *to;                /* NULL: here */
     job jobs[JOBS];
     size_t busy;
+    bool open;               /* all peers */
     bool stop;               /* no connection, or a signal */
     bool walked;
     bool shown;
     late *lates;
     size_t late_count;
     uint64_t began_ms;
-    uint64_t drawn_ms;
+    uint64_t drawn_ms;       /* the line of progress, and its bytes */
+    uint64_t drawn;
+    uint64_t rate;           /* bytes a second */
     uint64_t asked;          /* bytes, for -l */
     uint64_t total;
-    uint64_t moved;
+    uint64_t moved;          /* or that were there: parts, holes */
+    uint64_t spared;         /* those */
     uint64_t files;
     uint64_t errors;
     uint64_t skipped;

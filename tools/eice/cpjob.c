@@ -49,6 +49,31 @@ static void job_fail(copy *k, job *j, const end *e, const char *why)
     j->failed = true;
 }
 
+/* What a server says of its own, unless it is as much as the number; its words
+ * are shown safely where they are printed. Most say "failure" only, for a full
+ * disk too (draft 7). */
+static void job_refused(copy *k, job *j, const end *e,
+                        const eice_sftp_reply *r)
+{
+    const char *why = eice_sftp_status_text(r->status);
+    char text[200];
+    eice_buf b;
+
+    if (r->status == EICE_SFTP_FAILURE) {
+        eice_buf_init(&b, text, sizeof text);
+        if (r->text.len > 0 && r->text.len < 100
+            && !eice_str_is_nocase(r->text, "failure")) {
+            eice_putf(&b, "the server says: %S", &r->text);
+        } else if (r->op == EICE_SFTP_WRITE) {
+            eice_put_c(&b, "the server cannot write it (is its disk full?)");
+        } else {
+            eice_put_c(&b, why);
+        }
+        why = eice_buf_c(&b);
+    }
+    job_fail(k, j, e, why);
+}
+
 static eice_str handle_of(const end *e)
 {
     return eice_str_make(e->handle, e->len);
@@ -104,6 +129,12 @@ static void resume_at(copy *k, job *j, uint64_t size)
 
 void cp_job_free(copy *k, job *j)
 {
+    while (j->held != NULL) {
+        held *h = j->held;
+
+        j->held = h->next;
+        free(h);
+    }
     free(j->from.path);
     free(j->to.path);
     free(j->target);
@@ -111,7 +142,7 @@ void cp_job_free(copy *k, job *j)
     k->busy--;
 }
 
-/* ---- jobs: opening ----------------------------------------------------- */
+/* ---- opening ------------------------------------------------------------- */
 
 static void open_from_here(copy *k, job *j)
 {
@@ -204,15 +235,33 @@ static bool step_open(copy *k, job *j)
         (void)ask_open(j, &j->from, EICE_SFTP_FOR_READ, TAG_FROM);
     }
     k->moved += j->at;
+    k->spared += j->at;
     j->step = COPYING;
     return true;
 }
 
-/* ---- jobs: bytes ------------------------------------------------------- */
+/* ---- bytes --------------------------------------------------------------- */
 
 static bool all_zero(const uint8_t *p, size_t n)
 {
     return n > 0 && p[0] == 0 && memcmp(p, p + 1, n - 1) == 0;
+}
+
+/* What the first try leaves unwritten says why at the second. */
+static const char *write_here(int fd, const uint8_t *data, size_t n,
+                              uint64_t at)
+{
+    while (n > 0) {
+        const ssize_t done = pwrite(fd, data, n, (off_t)at);
+
+        if (done <= 0) {
+            return done < 0 ? strerror(errno) : "nothing can be written";
+        }
+        data += done;
+        n -= (size_t)done;
+        at += (uint64_t)done;
+    }
+    return NULL;
 }
 
 /* Writes a block; blocks of zeros stay holes. False: not now. */
@@ -224,9 +273,10 @@ static bool put_block(copy *k, job *j, uint64_t at, const uint8_t *data,
     if (all_zero(data, n)) {
         j->hole = j->hole || at + n == j->attrs.size;
     } else if (j->to.p == NULL) {
-        if (pwrite(j->to.fd, data, n, (off_t)at) != (ssize_t)n) {
-            job_fail(k, j, &j->to,
-                     errno != 0 ? strerror(errno) : "disk full");
+        const char *why = write_here(j->to.fd, data, n, at);
+
+        if (why != NULL) {
+            job_fail(k, j, &j->to, why);
         }
     } else {
         memset(&q, 0, sizeof q);
@@ -291,6 +341,7 @@ static bool block_from_here(copy *k, job *j, uint32_t len)
         if (j->at > before) {
             j->at -= len; /* the caller counts this block */
             k->moved += j->at + len - before;
+            k->spared += j->at + len - before;
             return true;
         }
     }
@@ -336,10 +387,12 @@ static bool step_copy(copy *k, job *j)
     return true;
 }
 
-/* --checksum: the remote file is read back and compared with the one here. */
+/* --checksum: the remote file is read back and compared with the one here, or
+ * both are read once more. */
 static bool step_verify(job *j)
 {
     end *far = j->from.p != NULL ? &j->from : &j->to;
+    const bool both = j->from.p != NULL && j->to.p != NULL;
     const uint64_t left = j->attrs.size - j->at;
     const uint32_t len = left < BLOCK ? (uint32_t)left : BLOCK;
 
@@ -351,30 +404,85 @@ static bool step_verify(job *j)
         return true;
     }
     if (far->p->sftp.asked >= WINDOW
-        || !ask_read(j, far, j->at, len, TAG_CHECK)) {
+        || !ask_read(j, far, j->at, len, both ? TAG_HOLD : TAG_CHECK)) {
         return false;
     }
     j->at += len;
     return true;
 }
 
-static void verify_block(copy *k, job *j, const eice_sftp_reply *r)
+static void job_differs(copy *k, job *j)
 {
-    const end *near = j->from.p != NULL ? &j->to : &j->from;
-    end *far = j->from.p != NULL ? &j->from : &j->to;
+    j->differs = true;
+    job_fail(k, j, &j->to, "differs from its source after the copy");
+}
+
+/* Of the source: the same block of the copy is asked for. There is room for
+ * that, or the answer had not been looked at. */
+static void hold_block(copy *k, job *j, const eice_sftp_reply *r)
+{
     const uint32_t n = (uint32_t)r->text.len;
+    held *h;
 
     if (r->status != EICE_SFTP_OK
-        || pread(near->fd, k->block[1], n, (off_t)r->offset) != (ssize_t)n
-        || memcmp(k->block[1], r->text.ptr, n) != 0) {
-        j->differs = true;
-        job_fail(k, j, &j->to, "differs from its source after the copy");
+        || !ask_read(j, &j->to, r->offset, n, TAG_CHECK)) {
+        job_differs(k, j);
+        return;
+    }
+    h = (held *)cp_must(malloc(sizeof *h));
+    h->next = j->held;
+    h->at = r->offset;
+    h->len = n;
+    memcpy(h->data, r->text.ptr, n);
+    j->held = h;
+    read_rest(j, &j->from, r);
+}
+
+/* The held block that this one is in; it goes with its last byte. */
+static bool is_held(job *j, const eice_sftp_reply *r)
+{
+    held **at = &j->held;
+    held *h;
+    bool same;
+
+    while ((h = *at) != NULL
+           && (r->offset < h->at
+               || r->offset + r->text.len > h->at + h->len)) {
+        at = &h->next;
+    }
+    same = h != NULL
+           && memcmp(h->data + (size_t)(r->offset - h->at), r->text.ptr,
+                     r->text.len) == 0;
+    if (h != NULL && r->offset + r->text.len == h->at + h->len) {
+        *at = h->next;
+        free(h);
+    }
+    return same;
+}
+
+static bool is_here(copy *k, const end *near, const eice_sftp_reply *r)
+{
+    const size_t n = r->text.len;
+
+    return pread(near->fd, k->block[1], n, (off_t)r->offset) == (ssize_t)n
+           && memcmp(k->block[1], r->text.ptr, n) == 0;
+}
+
+static void verify_block(copy *k, job *j, const eice_sftp_reply *r)
+{
+    const bool both = j->from.p != NULL && j->to.p != NULL;
+    const end *near = j->from.p != NULL ? &j->to : &j->from;
+    end *far = j->to.p != NULL ? &j->to : &j->from;
+
+    if (r->status != EICE_SFTP_OK
+        || !(both ? is_held(j, r) : is_here(k, near, r))) {
+        job_differs(k, j);
     } else {
         read_rest(j, far, r);
     }
 }
 
-/* ---- jobs: ending ------------------------------------------------------ */
+/* ---- ending -------------------------------------------------------------- */
 
 static void close_here(copy *k, job *j)
 {
@@ -531,12 +639,12 @@ bool cp_job_step(copy *k, job *j)
     return false;
 }
 
-/* ---- jobs: replies ----------------------------------------------------- */
+/* ---- replies ------------------------------------------------------------- */
 
 static void opened(copy *k, job *j, end *e, const eice_sftp_reply *r)
 {
     if (r->status != EICE_SFTP_OK) {
-        job_fail(k, j, e, eice_sftp_status_text(r->status));
+        job_refused(k, j, e, r);
         return;
     }
     e->len = r->text.len;
@@ -549,11 +657,10 @@ static void came(copy *k, job *j, const eice_sftp_reply *r)
 {
     const uint32_t n = (uint32_t)r->text.len;
 
-    if (r->status != EICE_SFTP_OK) {
-        job_fail(k, j, &j->from,
-                 r->status == EICE_SFTP_EOF
-                     ? "it became shorter meanwhile"
-                     : eice_sftp_status_text(r->status));
+    if (r->status == EICE_SFTP_EOF) {
+        job_fail(k, j, &j->from, "it became shorter meanwhile");
+    } else if (r->status != EICE_SFTP_OK) {
+        job_refused(k, j, &j->from, r);
     } else if (!j->failed) {
         memcpy(k->block[1], r->text.ptr, n);
         if (put_block(k, j, r->offset, k->block[1], n)) {
@@ -577,10 +684,10 @@ static void looked(copy *k, job *j, const eice_sftp_reply *r)
     resume_at(k, j, r->attrs.size);
 }
 
-static void job_status(copy *k, job *j, uint32_t status)
+static void job_status(copy *k, job *j, const eice_sftp_reply *r)
 {
-    if (status != EICE_SFTP_OK) {
-        job_fail(k, j, &j->to, eice_sftp_status_text(status));
+    if (r->status != EICE_SFTP_OK) {
+        job_refused(k, j, &j->to, r);
     }
 }
 
@@ -594,6 +701,9 @@ void cp_job_reply(copy *k, job *j, const eice_sftp_reply *r)
     case TAG_READ:
         came(k, j, r);
         break;
+    case TAG_HOLD:
+        hold_block(k, j, r);
+        break;
     case TAG_CHECK:
         verify_block(k, j, r);
         break;
@@ -606,10 +716,10 @@ void cp_job_reply(copy *k, job *j, const eice_sftp_reply *r)
             break;
         }
         j->made = r->status != EICE_SFTP_OK; /* the rename */
-        job_status(k, j, r->status);
+        job_status(k, j, r);
         break;
     case TAG_ANY:
-        job_status(k, j, r->status);
+        job_status(k, j, r);
         break;
     default:
         break;

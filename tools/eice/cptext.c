@@ -54,33 +54,85 @@ static void put_size(eice_buf *b, uint64_t n)
     eice_put_byte(b, (unsigned char)units[u]);
 }
 
-/* Bytes, and once all is known per cent and the time it will still take. */
+static void put_time(eice_buf *b, uint64_t s)
+{
+    if (s >= 3600) {
+        eice_putf(b, "%l:%s", s / 3600, s % 3600 < 600 ? "0" : "");
+        s %= 3600;
+    }
+    eice_putf(b, "%l:%s%u", s / 60, s % 60 < 10 ? "0" : "",
+              (unsigned)(s % 60));
+}
+
+/* Bytes a second, the latest counting most. */
+static void measure(copy *k, uint64_t now)
+{
+    const uint64_t bytes = k->moved > k->spared ? k->moved - k->spared : 0;
+    const uint64_t sample = bytes > k->drawn
+                                ? (bytes - k->drawn) * 1000
+                                      / (now - k->drawn_ms + 1)
+                                : 0;
+
+    k->rate = k->rate > 0 ? (7 * k->rate + sample) / 8 : sample;
+    k->drawn = bytes;
+}
+
+/* One of the things on the line, the most wanted first, or nothing. */
+static void put_field(const copy *k, eice_buf *b, unsigned n)
+{
+    switch (n) {
+    case 0:
+        if (k->walked && k->total > 0) {
+            eice_putf(b, "%u%%", (unsigned)(k->moved * 100 / k->total));
+        }
+        break;
+    case 1:
+        put_size(b, k->moved);
+        break;
+    case 2:
+        put_size(b, k->rate);
+        eice_put_c(b, "/s");
+        break;
+    case 3:
+        if (k->walked && k->rate > 0 && k->total >= k->moved) {
+            put_time(b, (k->total - k->moved) / k->rate);
+            eice_put_c(b, " left");
+        }
+        break;
+    default:
+        eice_putf(b, "%l files", k->files);
+        break;
+    }
+}
+
+/* Bytes, and once all is known per cent and the time it will still take; as
+ * much of that as the terminal is wide. */
 void cp_draw(copy *k)
 {
     const uint64_t now = cp_now();
-    uint64_t rate;
     char text[120];
+    char field[40];
     eice_buf b;
+    eice_buf f;
+    eice_pty size;
+    unsigned n;
 
-    if (k->c->quiet || k->c->json || now - k->drawn_ms < 250
-        || isatty(STDERR_FILENO) != 1) {
+    if (k->c->quiet || k->c->json || now - k->drawn_ms < 250) {
         return;
     }
+    measure(k, now);
     k->drawn_ms = now;
-    rate = k->moved * 1000 / (now - k->began_ms + 1);
-    eice_buf_init(&b, text, sizeof text);
-    if (k->walked && k->total > 0) {
-        eice_putf(&b, "%u%%  ", (unsigned)(k->moved * 100 / k->total));
+    if (isatty(STDERR_FILENO) != 1) {
+        return;
     }
-    put_size(&b, k->moved);
-    eice_put_c(&b, "  ");
-    put_size(&b, rate);
-    eice_putf(&b, "/s  %l files", k->files);
-    if (k->walked && rate > 0 && k->total >= k->moved) {
-        const uint64_t s = (k->total - k->moved) / rate;
-
-        eice_putf(&b, "  %l:%s%u left", s / 60, s % 60 < 10 ? "0" : "",
-                  (unsigned)(s % 60));
+    cli_term_size(STDERR_FILENO, &size);
+    eice_buf_init(&b, text, sizeof text);
+    for (n = 0; n < 5; n++) {
+        eice_buf_init(&f, field, sizeof field);
+        put_field(k, &f, n);
+        if (f.len > 0 && b.len + f.len + 2 < size.columns) {
+            eice_putf(&b, "%s%s", b.len > 0 ? "  " : "", eice_buf_c(&f));
+        }
     }
     fprintf(stderr, "\r\033[K%s", eice_buf_c(&b));
     k->shown = true;

@@ -193,7 +193,8 @@ static bool private_file(const char *path, eice_error *e)
     return true;
 }
 
-bool cli_user_key(const cli *c, eice_user_key *key, char *line, size_t cap)
+static bool user_key(const cli *c, eice_user_key *key, char *line,
+                     size_t cap)
 {
     eice_error e;
     eice_blob text;
@@ -224,4 +225,18 @@ bool cli_user_key(const cli *c, eice_user_key *key, char *line, size_t cap)
     eice_key_line(&b, key->blob, key->blob_len, eice_str_c(""));
     (void)eice_buf_c(&b);
     return !b.overflow;
+}
+
+bool cli_own_key(cli *c, eice_user_key *key, char *line, size_t cap)
+{
+    if (c->user_key == NULL) {
+        return true;
+    }
+    if (!user_key(c, key, line, cap)) {
+        return false;
+    }
+    c->conn.public_key = eice_str_c(line);
+    c->conn.sign = eice_user_key_sign;
+    c->conn.sign_user = key;
+    return true;
 }

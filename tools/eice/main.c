@@ -194,6 +194,12 @@ static bool called_as_ssh(const char *program)
            && (strcmp(name, "ssh") == 0 || strcmp(name, "eice-ssh") == 0);
 }
 
+static void cli_forget(cli *c)
+{
+    cli_forward_forget(c);
+    free(c->config_text);
+}
+
 int main(int argc, char **argv)
 {
     const cli_command *command;
@@ -210,7 +216,7 @@ int main(int argc, char **argv)
         c.misused = CLI_SSH_FAILED;
         status = cli_parse(&c, find_command("ssh"), argc - 1, argv + 1);
         status = status >= 0 ? status : cli_ssh(&c);
-        cli_forward_forget(&c);
+        cli_forget(&c);
         return status;
     }
     at = cli_parse_global(&c, argc, argv, &status);
@@ -236,6 +242,6 @@ int main(int argc, char **argv)
     c.misused = command->misused;
     status = cli_parse(&c, command, argc - at - 1, argv + at + 1);
     status = status >= 0 ? status : command->run(&c);
-    cli_forward_forget(&c);
+    cli_forget(&c);
     return status;
 }

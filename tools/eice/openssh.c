@@ -171,7 +171,6 @@ static int config_line(cli *c, char *line, const char *host, bool *active)
 static int read_config(cli *c, const char *path)
 {
     static char where[1100];
-    static char *config_text; /* settings point into it */
     const char *host = c->argv[0];
     char *next;
     char *line;
@@ -188,12 +187,12 @@ static int read_config(cli *c, const char *path)
         || absent) {
         return cli_usage_error(c, "-F: cannot read", path);
     }
-    config_text = (char *)calloc(1, text.len + 1);
-    if (config_text != NULL && text.len > 0) {
-        memcpy(config_text, text.ptr, text.len);
+    c->config_text = (char *)calloc(1, text.len + 1);
+    if (c->config_text != NULL && text.len > 0) {
+        memcpy(c->config_text, text.ptr, text.len);
     }
     eice_blob_free(&text);
-    for (next = config_text; next != NULL && status < 0;) {
+    for (next = c->config_text; next != NULL && status < 0;) {
         line = next + strspn(next, " \t");
         next = strchr(line, '\n');
         if (next != NULL) {
@@ -211,11 +210,10 @@ static int read_config(cli *c, const char *path)
 /* %h and %% in HostName. */
 static int host_name(cli *c)
 {
-    static char name[256];
     eice_buf b;
     const char *p;
 
-    eice_buf_init(&b, name, sizeof name);
+    eice_buf_init(&b, c->host, sizeof c->host);
     for (p = c->conn.target; *p != 0; p++) {
         if (*p == '%' && p[1] == 'h') {
             eice_put_c(&b, c->argv[0]);
@@ -226,7 +224,7 @@ static int host_name(cli *c)
         }
     }
     c->conn.target = eice_buf_c(&b);
-    return b.overflow ? cli_usage_error(c, "HostName is too long", name) : -1;
+    return b.overflow ? cli_usage_error(c, "HostName is too long", c->host) : -1;
 }
 
 /* ---- -G ---------------------------------------------------------------- */

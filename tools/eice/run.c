@@ -65,11 +65,14 @@ static void signals_read(cli_run *r)
             r->resized = true;
         } else if (r->signal == 0) {
             r->signal = byte;
-            if (r->conn != NULL && !r->graceful) {
+            if (r->conn != NULL) {
                 eice_conn_close(r->conn);
             }
-        } else if (r->conn != NULL) {
-            eice_conn_cancel(r->conn); /* asked twice: at once */
+        } else {
+            r->insisted = true;
+            if (r->conn != NULL) {
+                eice_conn_cancel(r->conn); /* asked twice: at once */
+            }
         }
     }
 }

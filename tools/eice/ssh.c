@@ -528,21 +528,6 @@ static int serve(session *s)
     return open_channel(s) ? converse(s) : CLI_SSH_FAILED;
 }
 
-/* -i: the key of the login. */
-static bool own_key(cli *c, eice_user_key *key, char *line, size_t cap)
-{
-    if (c->user_key == NULL) {
-        return true;
-    }
-    if (!cli_user_key(c, key, line, cap)) {
-        return false;
-    }
-    c->conn.public_key = eice_str_c(line);
-    c->conn.sign = eice_user_key_sign;
-    c->conn.sign_user = key;
-    return true;
-}
-
 int cli_ssh(cli *c)
 {
     eice_user_key key;
@@ -572,7 +557,7 @@ int cli_ssh(cli *c)
     c->no_stdin = c->no_stdin || c->background;
     c->conn.goal = EICE_GOAL_SSH;
     s = (session *)calloc(1, sizeof *s);
-    if (s != NULL && own_key(c, &key, line, sizeof line)
+    if (s != NULL && cli_own_key(c, &key, line, sizeof line)
         && connect_session(&r, c)) {
         s->r = &r;
         s->ssh = eice_conn_ssh(r.conn);
