@@ -86,7 +86,7 @@
  *     instance or without an endpoint too.
  *   - Channels: shell, command, subsystem, TCP and UNIX sockets from there,
  *     listeners there; SFTP version 3.
- *   - Credentials: see CREDENTIALS. Assumed roles, IAM Identity Center and
+ *   - Credentials: see CREDENTIALS. IAM Identity Center and
  *     credential_process are named in an error, not passed over.
  *   - TLS 1.2 with AES-GCM and ChaCha20-Poly1305 (BearSSL has no TLS 1.3).
  *   - No Windows driver (write one: THE LOOP).
@@ -186,7 +186,8 @@
  * ===========
  * In this order: eice_conn_opts.keys, or a web identity token given there;
  * AWS_ACCESS_KEY_ID and friends (not with an explicit profile); a profile of
- * ~/.aws/config with a web identity, or AWS_WEB_IDENTITY_TOKEN_FILE; keys in
+ * ~/.aws/config with a role, whose keys are another profile's; one with a web
+ * identity, or AWS_WEB_IDENTITY_TOKEN_FILE; keys in
  * ~/.aws/credentials and ~/.aws/config; container credentials (ECS, EKS Pod
  * Identity); the instance's own (IMDSv2). Nothing is ever written there.
  * Files, variables and precedence are those of the AWS CLI.
@@ -1989,9 +1990,13 @@ typedef enum eice_need_kind {
                           tries of timeout_ms each: again when none came, or
                           one of status 429 or from 500 on. eice_conn does
                           this itself */
-    EICE_NEED_STS      /* params: of AssumeRoleWithWebIdentity. Answer: data:
-                          the body of an answer that is OK. eice_conn does
-                          this itself, and ends with the error of the call */
+    EICE_NEED_STS,     /* name: AssumeRole, signed with `keys`, or
+                          AssumeRoleWithWebIdentity, not signed; params: its
+                          parameters. Answer: data: the body of an answer that
+                          is OK, or a code and `error`. eice_conn does this
+                          itself */
+    EICE_NEED_PROMPT   /* name: what to ask the user for. Answer: data: a line,
+                          or a code. It may take minutes */
 } eice_need_kind;
 
 typedef struct eice_need {
@@ -2009,6 +2014,7 @@ typedef struct eice_need {
     unsigned attempts;
     const eice_pair *params; /* STS */
     size_t param_count;
+    const eice_keys *keys;   /* STS: NULL for a call that is not signed */
 } eice_need;
 
 typedef struct eice_answer {
@@ -2018,6 +2024,7 @@ typedef struct eice_answer {
     const eice_addresses *addresses;
     int sys_errno;         /* behind `code`, or 0 */
     unsigned status;       /* FETCH: of HTTP */
+    const eice_error *error; /* STS, PROMPT: all about `code`; or NULL */
 } eice_answer;
 
 /* ---- settings ---------------------------------------------------------- */
@@ -2080,18 +2087,26 @@ typedef struct eice_cred_opts {
  * in the order of the SDKs: given keys; given token; environment; role_arn;
  * web identity; IAM Identity Center; credentials file; login;
  * credential_process; config file; container; instance metadata (version 2
- * only). Web identity and the last two ask for one thing after the other,
- * LATE; so does a missing region, of the instance metadata. One that finds
+ * only). Those that call a service ask for one thing after the other, LATE;
+ * so does a missing region, of the instance metadata. One that finds
  * something broken ends the search. Those this version cannot use end it
  * too, with a text that names the setting: what a profile asks for is never
- * passed over in silence. */
+ * passed over in silence.
+ *
+ * A profile with a role_arn names where the keys come from that AssumeRole is
+ * called with: a credential_source, or a source_profile, which may have a
+ * role_arn in turn (up to EICE_CRED_CHAIN profiles). The chain is followed to
+ * its end first; then the roles are assumed, the last one's first. */
+#define EICE_CRED_CHAIN 8
+
 typedef struct eice_cred {
     eice_settings settings;
     eice_keys keys;
     char provider[128];  /* where the keys came from, for people: "given",
                             "environment", "profile NAME (FILE)",
                             "container (HOST)", "instance role NAME",
-                            "web identity as ROLE" */
+                            "web identity as ROLE", "role ARN (profile
+                            NAME)" */
     int64_t expires_unix_s; /* of the keys; 0: not known */
     eice_error error;
     struct {
@@ -2110,13 +2125,13 @@ typedef struct eice_cred {
         eice_url url;        /* of the service that is asked */
         eice_blob text;      /* the request */
         eice_blob got;       /* keys that were answered */
-        bool keys_found;     /* only the region is missing */
+        eice_blob run;       /* what the files say, while it is looked at */
         const char *imds;
         unsigned imds_ms;
         unsigned imds_attempts;
         char token[256];
         char role[80];
-        eice_pair params[3]; /* for STS */
+        eice_pair params[6]; /* for STS */
         char why[160];       /* the last provider found nothing */
     } priv;
 } eice_cred;
@@ -2186,6 +2201,7 @@ typedef enum eice_op {
     EICE_OP_SEND_SSH_PUBLIC_KEY,
     EICE_OP_GET_CALLER_IDENTITY,
     EICE_OP_ASSUME_WEB_IDENTITY, /* AssumeRoleWithWebIdentity: not signed */
+    EICE_OP_ASSUME_ROLE,
     EICE_OP_COUNT
 } eice_op;
 
@@ -13342,6 +13358,11 @@ static const char *const eicei_cred_env_names[EICEI_ENV_COUNT] = {
     X(MAX_ATTEMPTS, "max_attempts")                                           \
     X(ROLE, "role_arn")                                                       \
     X(ROLE_SESSION, "role_session_name")                                      \
+    X(SOURCE_PROFILE, "source_profile")                                       \
+    X(SOURCE, "credential_source")                                            \
+    X(EXTERNAL_ID, "external_id")                                             \
+    X(MFA, "mfa_serial")                                                      \
+    X(DURATION, "duration_seconds")                                           \
     X(WEB_IDENTITY, "web_identity_token_file")                                \
     X(SSO_ACCOUNT, "sso_account_id")                                          \
     X(SSO_ROLE, "sso_role_name")                                              \
@@ -13485,6 +13506,7 @@ EICE_API bool eice_cred_done(const eice_cred *c)
 EICE_API void eice_cred_wipe(eice_cred *c)
 {
     eice_blob_free(&c->priv.store);
+    eice_blob_free(&c->priv.run);
     eice_blob_free(&c->priv.text);
     eice_blob_free(&c->priv.got);
     eice_wipe(c, sizeof *c);
@@ -13638,15 +13660,45 @@ EICE_API void eice_cred_answer(eice_cred *c, uint32_t id, const eice_answer *a)
 /* ---- shared files ------------------------------------------------------ */
 
 /* What the files say about one profile. The slices point into the store. */
-typedef struct eicei_cred_run {
-    eice_cred *c;
-    eice_str profile;
-    bool named;          /* by option or variable: it must exist */
+typedef struct eicei_cred_profile {
+    eice_str name;
     bool found[EICEI_FILE_COUNT];
     eice_str value[EICEI_FILE_COUNT][EICEI_KEY_COUNT];
+} eicei_cred_profile;
+
+/* Why a chain of source_profiles leads nowhere. */
+enum {
+    EICEI_CHAIN_GOOD,
+    EICEI_CHAIN_MISSING,
+    EICEI_CHAIN_LOOP,
+    EICEI_CHAIN_LONG
+};
+
+/* One search, from the files to the keys: in c->priv.run. All of the files is
+ * read before the first value is made a C string (eicei_cred_c). */
+typedef struct eicei_cred_run {
+    eice_cred *c;
+    bool named;          /* by option or variable: it must exist */
     bool services_found;
     eice_str url[EICE_SERVICE_COUNT]; /* of the services section */
+    eicei_cred_profile profile[EICE_CRED_CHAIN]; /* the first is the one in
+                                                    force, the others are its
+                                                    source's source ... */
+    unsigned count;
+    unsigned at;         /* the one that is asked, see eicei_cred_key */
+    int chain;           /* EICEI_CHAIN_..., of the source of the last one */
+    unsigned next;       /* provider */
+    unsigned roles;      /* to be assumed: of profile[roles - 1] next */
+    eice_str source;     /* credential_source that is asked, or empty */
+    bool region_asked;   /* the instance metadata were, for the region */
+    bool region_open;    /* and have not answered yet */
+    char code[16];       /* of a token, for the next AssumeRole */
 } eicei_cred_run;
+
+EICEI_PRIVATE eicei_cred_run *eicei_cred_run_of(const eice_cred *c)
+{
+    return (eicei_cred_run *)(void *)c->priv.run.ptr;
+}
 
 EICEI_PRIVATE eice_str eicei_cred_text(const eice_cred *c, unsigned file)
 {
@@ -13687,27 +13739,27 @@ EICEI_PRIVATE bool eicei_cred_section_is(eice_str section, const char *word,
 
 /* How well a section fits the profile: 0 not at all. In the config file
  * [profile default] is preferred to [default]. */
-EICEI_PRIVATE unsigned eicei_cred_rank(const eicei_cred_run *r, unsigned file,
+EICEI_PRIVATE unsigned eicei_cred_rank(eice_str profile, unsigned file,
                                        eice_str section)
 {
     if (file == EICEI_CRED_FILE) {
-        return eice_str_eq(section, r->profile) ? 1 : 0;
+        return eice_str_eq(section, profile) ? 1 : 0;
     }
-    if (eicei_cred_section_is(section, "profile", r->profile)) {
+    if (eicei_cred_section_is(section, "profile", profile)) {
         return 2;
     }
-    return eice_str_is(section, "default") && eice_str_is(r->profile, "default")
+    return eice_str_is(section, "default") && eice_str_is(profile, "default")
                ? 1 : 0;
 }
 
-EICEI_PRIVATE void eicei_cred_set(eicei_cred_run *r, unsigned file,
-                                  eice_str name, eice_str value)
+EICEI_PRIVATE void eicei_cred_set(eice_str *values, eice_str name,
+                                  eice_str value)
 {
     size_t i;
 
     for (i = 0; i < EICEI_KEY_COUNT; i++) {
         if (eice_str_is_nocase(name, eicei_cred_key_names[i])) {
-            r->value[file][i] = value;
+            values[i] = value;
         }
     }
 }
@@ -13720,9 +13772,10 @@ EICEI_PRIVATE void eicei_cred_malformed(eicei_cred_run *r, unsigned file,
               r->c->priv.path[file], ini->line);
 }
 
-/* Reads the profile out of one file; sections of the same name are merged,
+/* Reads a profile out of one file; sections of the same name are merged,
  * the last value of a key wins. */
-EICEI_PRIVATE void eicei_cred_read(eicei_cred_run *r, unsigned file)
+EICEI_PRIVATE void eicei_cred_read(eicei_cred_run *r, eicei_cred_profile *p,
+                                   unsigned file)
 {
     unsigned best = 0;
     unsigned rank = 0;
@@ -13735,27 +13788,109 @@ EICEI_PRIVATE void eicei_cred_read(eicei_cred_run *r, unsigned file)
     while ((type = eice_ini_next(&ini, &name, &value)) != EICE_INI_END
            && type != EICE_INI_ERROR) {
         if (type == EICE_INI_SECTION) {
-            rank = eicei_cred_rank(r, file, name);
+            rank = eicei_cred_rank(p->name, file, name);
             if (rank > best) {
-                memset(r->value[file], 0, sizeof r->value[file]);
+                memset(p->value[file], 0, sizeof p->value[file]);
                 best = rank;
             }
         } else if (type == EICE_INI_KEY && rank > 0 && rank == best) {
-            eicei_cred_set(r, file, name, value);
+            eicei_cred_set(p->value[file], name, value);
         }
     }
-    r->found[file] = best > 0;
+    p->found[file] = best > 0;
     if (type == EICE_INI_ERROR) {
         eicei_cred_malformed(r, file, &ini);
     }
 }
 
 /* What a profile says; of a key in both files the credentials file's. */
+EICEI_PRIVATE eice_str eicei_cred_value(const eicei_cred_profile *p, int key)
+{
+    const eice_str first = p->value[EICEI_CRED_FILE][key];
+
+    return first.len > 0 ? first : p->value[EICEI_CONFIG_FILE][key];
+}
+
+/* What the profile says that is asked now. */
 EICEI_PRIVATE eice_str eicei_cred_key(const eicei_cred_run *r, int key)
 {
-    const eice_str first = r->value[EICEI_CRED_FILE][key];
+    return eicei_cred_value(&r->profile[r->at], key);
+}
 
-    return first.len > 0 ? first : r->value[EICEI_CONFIG_FILE][key];
+/* A token file makes it a web identity. */
+EICEI_PRIVATE bool eicei_cred_is_role(const eicei_cred_profile *p)
+{
+    return eicei_cred_value(p, EICEI_KEY_ROLE).len > 0
+        && eicei_cred_value(p, EICEI_KEY_WEB_IDENTITY).len == 0;
+}
+
+EICEI_PRIVATE bool eicei_cred_is_static(const eicei_cred_profile *p)
+{
+    unsigned file;
+
+    for (file = 0; file < EICEI_FILE_COUNT; file++) {
+        if (p->value[file][EICEI_KEY_KEY_ID].ptr != NULL
+            || p->value[file][EICEI_KEY_SECRET].ptr != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+EICEI_PRIVATE void eicei_cred_read_profile(eicei_cred_run *r, eice_str name)
+{
+    eicei_cred_profile *const p = &r->profile[r->count++];
+    unsigned file;
+
+    p->name = name;
+    for (file = 0; file < EICEI_FILE_COUNT; file++) {
+        eicei_cred_read(r, p, file);
+    }
+}
+
+/* Can a chain go on with this source? A profile may name itself where its own
+ * keys are the source. */
+EICEI_PRIVATE int eicei_cred_chain(const eicei_cred_run *r, eice_str source)
+{
+    const eicei_cred_profile *const last = &r->profile[r->count - 1];
+    unsigned i;
+
+    if (eice_str_eq(source, last->name) && eicei_cred_is_static(last)) {
+        return EICEI_CHAIN_GOOD;
+    }
+    for (i = 0; i < r->count; i++) {
+        if (eice_str_eq(source, r->profile[i].name)) {
+            return EICEI_CHAIN_LOOP;
+        }
+    }
+    return r->count < EICE_CRED_CHAIN ? EICEI_CHAIN_GOOD : EICEI_CHAIN_LONG;
+}
+
+/* Reads the profiles that the one in force gets its keys from. Of a source
+ * its own keys come before its role. What is wrong with the chain is an error
+ * only when it is used. */
+EICEI_PRIVATE void eicei_cred_read_chain(eicei_cred_run *r)
+{
+    for (;;) {
+        const eicei_cred_profile *const p = &r->profile[r->count - 1];
+        const eice_str source = eicei_cred_value(p, EICEI_KEY_SOURCE_PROFILE);
+
+        if (r->count > 1 && !p->found[0] && !p->found[1]) {
+            r->chain = EICEI_CHAIN_MISSING;
+            r->count--;
+            return;
+        }
+        if (!eicei_cred_is_role(p) || source.len == 0
+            || eicei_cred_value(p, EICEI_KEY_SOURCE).len > 0
+            || (r->count > 1 && eicei_cred_is_static(p))) {
+            return;
+        }
+        r->chain = eicei_cred_chain(r, source);
+        if (r->chain != EICEI_CHAIN_GOOD || eice_str_eq(source, p->name)) {
+            return;
+        }
+        eicei_cred_read_profile(r, source);
+    }
 }
 
 EICEI_PRIVATE unsigned eicei_cred_block(eice_str name)
@@ -13848,7 +13983,7 @@ EICEI_PRIVATE bool eicei_cred_flag(const eicei_cred_run *r, bool given,
     return given || eice_str_is_nocase(eice_str_c(text), "true");
 }
 
-EICEI_PRIVATE bool eicei_cred_profile(eicei_cred_run *r)
+EICEI_PRIVATE bool eicei_cred_choose(eicei_cred_run *r)
 {
     eice_cred *const c = r->c;
     const char *const given = c->priv.o.profile;
@@ -13858,23 +13993,21 @@ EICEI_PRIVATE bool eicei_cred_profile(eicei_cred_run *r)
 
     c->settings.profile = eicei_cred_or(given, eicei_cred_or(env, "default"));
     r->named = eicei_cred_or(given, env)[0] != 0;
-    r->profile = eice_str_c(c->settings.profile);
     return true;
 }
 
 EICEI_PRIVATE bool eicei_cred_files(eicei_cred_run *r)
 {
     eice_cred *const c = r->c;
-    unsigned file;
+    const bool *const found = r->profile[0].found;
 
-    for (file = 0; file < EICEI_FILE_COUNT; file++) {
-        eicei_cred_read(r, file);
-    }
+    eicei_cred_read_profile(r, eice_str_c(c->settings.profile));
     eicei_cred_read_services(r);
+    eicei_cred_read_chain(r);
     if (c->error.code == EICE_OK && r->named
-        && !r->found[EICEI_CRED_FILE] && !r->found[EICEI_CONFIG_FILE]) {
+        && !found[EICEI_CRED_FILE] && !found[EICEI_CONFIG_FILE]) {
         eice_fail(&c->error, EICE_E_PROFILE, EICE_STAGE_CONFIG,
-                  "no profile %S in %s%s and %s%s", &r->profile,
+                  "no profile %s in %s%s and %s%s", c->settings.profile,
                   c->priv.path[EICEI_CONFIG_FILE],
                   c->priv.file[EICEI_CONFIG_FILE] == 0 ? " (absent)" : "",
                   c->priv.path[EICEI_CRED_FILE],
@@ -13938,8 +14071,8 @@ EICEI_PRIVATE bool eicei_cred_urls(eicei_cred_run *r)
 
         if (text[0] == 0 && services.len > 0 && !r->services_found) {
             eice_fail(&r->c->error, EICE_E_CONFIG, EICE_STAGE_CONFIG,
-                      "profile %S names services %S, and %s has no such "
-                      "section", &r->profile, &services,
+                      "profile %s names services %S, and %s has no such "
+                      "section", s->profile, &services,
                       r->c->priv.path[EICEI_CONFIG_FILE]);
             return false;
         }
@@ -14039,13 +14172,13 @@ struct eicei_cred_provider;
 typedef eicei_cred_verdict eicei_cred_load(
     eicei_cred_run *r, const struct eicei_cred_provider *p);
 
-/* One way to keys. `env` and `key` are what asks for it; `unless` is a key
- * that asks for another provider further down. */
+/* One way to keys. */
 typedef struct eicei_cred_provider {
     eicei_cred_load *load;
-    int env;
-    int key;
-    int unless;
+    const char *source; /* credential_source that means it, or NULL */
+    bool of_profile;    /* reads a profile (eicei_cred_key), which may be the
+                           source of another one */
+    int key;            /* EICEI_KEY_..., what asks for it, or NO */
 } eicei_cred_provider;
 
 EICEI_PRIVATE bool eicei_cred_visible(eice_str s)
@@ -14107,10 +14240,13 @@ EICEI_PRIVATE eicei_cred_verdict eicei_cred_load_given(
                      : eicei_cred_accept(r->c, k, "given");
 }
 
-/* A profile chosen by option switches the environment's keys off. */
+/* A profile chosen by option switches the environment's keys off, and so does
+ * being the source of another profile. */
 EICEI_PRIVATE bool eicei_cred_no_env(const eicei_cred_run *r)
 {
-    return r->c->priv.o.profile != NULL && r->c->priv.o.profile[0] != 0;
+    return r->source.len == 0
+        && (r->roles > 0
+            || (r->c->priv.o.profile != NULL && r->c->priv.o.profile[0] != 0));
 }
 
 EICEI_PRIVATE eicei_cred_verdict eicei_cred_load_env(
@@ -14118,7 +14254,8 @@ EICEI_PRIVATE eicei_cred_verdict eicei_cred_load_env(
 {
     eice_keys k;
 
-    k.access_key_id = eicei_cred_env(r->c, p->env);
+    (void)p;
+    k.access_key_id = eicei_cred_env(r->c, EICEI_ENV_KEY_ID);
     k.secret_access_key = eicei_cred_env(r->c, EICEI_ENV_SECRET);
     k.session_token = eice_str_c(eicei_cred_pick(
         r, EICEI_ENV_TOKEN, EICEI_ENV_OLD_TOKEN, EICEI_CRED_NO));
@@ -14130,7 +14267,7 @@ EICEI_PRIVATE eicei_cred_verdict eicei_cred_load_env(
 EICEI_PRIVATE eicei_cred_verdict eicei_cred_load_file(eicei_cred_run *r,
                                                       unsigned file)
 {
-    const eice_str *const v = r->value[file];
+    const eice_str *const v = r->profile[r->at].value[file];
     char from[128];
     eice_keys k;
     eice_buf b;
@@ -14143,7 +14280,8 @@ EICEI_PRIVATE eicei_cred_verdict eicei_cred_load_file(eicei_cred_run *r,
     k.session_token = v[EICEI_KEY_TOKEN].len > 0 ? v[EICEI_KEY_TOKEN]
                                                  : v[EICEI_KEY_OLD_TOKEN];
     eice_buf_init(&b, from, sizeof from);
-    eice_putf(&b, "profile %S (%s)", &r->profile, r->c->priv.path[file]);
+    eice_putf(&b, "profile %S (%s)", &r->profile[r->at].name,
+              r->c->priv.path[file]);
     return eicei_cred_accept(r->c, &k, eice_buf_c(&b));
 }
 
@@ -14165,34 +14303,20 @@ EICEI_PRIVATE eicei_cred_verdict eicei_cred_load_config(
 EICEI_PRIVATE eicei_cred_verdict eicei_cred_load_unsupported(
     eicei_cred_run *r, const eicei_cred_provider *p)
 {
+    const eice_str name = r->profile[r->at].name;
     eice_cred *const c = r->c;
-    const bool env = p->env != EICEI_CRED_NO && !eicei_cred_no_env(r)
-                     && eicei_cred_env(c, p->env).len > 0;
-    const bool key = p->key != EICEI_CRED_NO
-                     && eicei_cred_key(r, p->key).len > 0
-                     && (p->unless == EICEI_CRED_NO
-                         || eicei_cred_key(r, p->unless).len == 0);
     eice_buf b;
 
-    if (!env && !key) {
+    if (eicei_cred_key(r, p->key).len == 0) {
         return EICEI_CRED_NOTHING;
     }
-    if (env) {
-        eice_fail(&c->error, EICE_E_CREDENTIALS, EICE_STAGE_CREDENTIALS,
-                  "%s is set, which this version does not support",
-                  eicei_cred_env_names[p->env]);
-    } else {
-        eice_fail(&c->error, EICE_E_CREDENTIALS, EICE_STAGE_CREDENTIALS,
-                  "profile %S uses %s, which this version does not support",
-                  &r->profile, eicei_cred_key_names[p->key]);
-    }
+    eice_fail(&c->error, EICE_E_CREDENTIALS, EICE_STAGE_CREDENTIALS,
+              "profile %S uses %s, which this version does not support",
+              &name, eicei_cred_key_names[p->key]);
     eice_buf_init(&b, c->error.remedy, sizeof c->error.remedy);
-    eice_put_c(&b, "let the AWS CLI get the keys: eval \"$(aws configure "
-                   "export-credentials --format env");
-    if (!env) {
-        eice_putf(&b, " --profile '%S'", &r->profile);
-    }
-    eice_put_c(&b, ")\", then run this without --profile");
+    eice_putf(&b, "let the AWS CLI get the keys: eval \"$(aws configure "
+                  "export-credentials --format env --profile '%s')\", then "
+                  "run this without --profile", c->settings.profile);
     eice_buf_c(&b);
     return EICEI_CRED_BROKEN;
 }
@@ -14586,6 +14710,7 @@ EICEI_PRIVATE eicei_cred_verdict eicei_cred_imds_region(eice_cred *c,
 {
     const eice_str region = eice_str_trim(a->data);
 
+    eicei_cred_run_of(c)->region_open = false;
     if (a->code == EICE_OK && a->status == 200
         && eice_region_ok(region)) {
         eice_copy_text(c->priv.region, sizeof c->priv.region, region);
@@ -14610,7 +14735,7 @@ EICEI_PRIVATE eicei_cred_verdict eicei_cred_imds_token(eice_cred *c,
     }
     memcpy(c->priv.token, token.ptr, token.len);
     c->priv.token[token.len] = 0;
-    return c->priv.keys_found
+    return eicei_cred_run_of(c)->region_open
                ? eicei_cred_imds(c, "GET", "latest/meta-data/placement/region",
                                  "X-aws-ec2-metadata-token", c->priv.token,
                                  eicei_cred_imds_region)
@@ -14755,22 +14880,43 @@ EICEI_PRIVATE bool eicei_cred_element(eice_cred *c, eice_str doc,
     return good && type == EICE_XML_END && !b.overflow;
 }
 
-EICEI_PRIVATE eicei_cred_verdict eicei_cred_web_keys(eice_cred *c,
-                                                     const eice_answer *a)
+/* The error that came with an answer, or what can be said without one. */
+EICEI_PRIVATE eicei_cred_verdict eicei_cred_told(eice_cred *c,
+                                                 const char *what,
+                                                 const eice_answer *a)
+{
+    if (a->error == NULL || a->error->code == EICE_OK) {
+        return eicei_cred_broken(c, "%s: %s", what, eice_err_text(a->code));
+    }
+    if (c->error.code == EICE_OK) {
+        c->error = *a->error;
+    }
+    return EICEI_CRED_BROKEN;
+}
+
+/* Keys out of what STS answered; `what` is where they are from. */
+EICEI_PRIVATE eicei_cred_verdict eicei_cred_sts_keys(eice_cred *c,
+                                                     const eice_answer *a,
+                                                     const char *what)
 {
     static const char *const names[4] = {
         "AccessKeyId", "SecretAccessKey", "SessionToken", "Expiration"
     };
+    if (a->code != EICE_OK) {
+        return eicei_cred_told(c, what, a);
+    }
+    return eicei_cred_fields(c, a->data, eicei_cred_element, names, what);
+}
+
+EICEI_PRIVATE eicei_cred_verdict eicei_cred_web_keys(eice_cred *c,
+                                                     const eice_answer *a)
+{
     char from[128];
     eice_buf b;
 
-    if (a->code != EICE_OK) {
-        return eicei_cred_refused(c, "web identity", a);
-    }
     eice_buf_init(&b, from, sizeof from);
     eice_putf(&b, "web identity as %S", &c->priv.params[0].value);
-    return eicei_cred_fields(c, a->data, eicei_cred_element, names,
-                             eice_buf_c(&b));
+    return eicei_cred_sts_keys(c, a, eice_buf_c(&b));
 }
 
 /* The token is kept while the call lasts: it is sent once more when it is
@@ -14792,7 +14938,7 @@ EICEI_PRIVATE eicei_cred_verdict eicei_cred_web_send(eice_cred *c,
                          eice_str_c("AssumeRoleWithWebIdentity"),
                          eicei_cred_web_keys);
     c->priv.need.params = c->priv.params;
-    c->priv.need.param_count = EICEI_LEN(c->priv.params);
+    c->priv.need.param_count = 3;
     return EICEI_CRED_WAIT;
 }
 
@@ -14825,7 +14971,7 @@ EICEI_PRIVATE bool eicei_cred_web_ready(eice_cred *c)
     if (params[0].value.len == 0) {
         (void)eicei_cred_broken(c, "there is a web identity token, and no "
                                 "role: AWS_ROLE_ARN or role_arn");
-    } else if (eicei_cred_need_region(c)) {
+    } else if (c->settings.region[0] == 0) {
         eicei_cred_no_region(c);
     }
     return c->error.code == EICE_OK;
@@ -14880,29 +15026,195 @@ EICEI_PRIVATE eicei_cred_verdict eicei_cred_load_web(
                           eicei_cred_web_token);
 }
 
+/* ---- roles ------------------------------------------------------------- */
+
+/* The profile whose role is assumed now. */
+EICEI_PRIVATE const eicei_cred_profile *eicei_cred_role(const eicei_cred_run *r)
+{
+    return &r->profile[r->roles - 1];
+}
+
+EICEI_PRIVATE eicei_cred_verdict eicei_cred_role_keys(eice_cred *c,
+                                                      const eice_answer *a)
+{
+    eicei_cred_run *const r = eicei_cred_run_of(c);
+    char from[sizeof c->provider];
+    eice_buf b;
+
+    eice_buf_init(&b, from, sizeof from);
+    eice_putf(&b, "role %S (profile %S)", &c->priv.params[0].value,
+              &eicei_cred_role(r)->name);
+    r->roles--;
+    r->code[0] = 0;
+    return eicei_cred_sts_keys(c, a, eice_buf_c(&b));
+}
+
+EICEI_PRIVATE eicei_cred_verdict eicei_cred_assume(eicei_cred_run *r);
+
+EICEI_PRIVATE eicei_cred_verdict eicei_cred_role_code(eice_cred *c,
+                                                      const eice_answer *a)
+{
+    eicei_cred_run *const r = eicei_cred_run_of(c);
+    const eice_str code = eice_str_trim(a->data);
+    uint64_t n;
+
+    if (a->code != EICE_OK) {
+        return eicei_cred_told(c, "MFA code", a);
+    }
+    if (code.len != 6 || !eice_str_u64(code, 999999, &n)) {
+        return eicei_cred_broken(c, "an MFA code has six digits, and this is "
+                                 "none");
+    }
+    memcpy(r->code, code.ptr, code.len);
+    r->code[code.len] = 0;
+    return eicei_cred_assume(r);
+}
+
+EICEI_PRIVATE eicei_cred_verdict eicei_cred_role_prompt(eicei_cred_run *r,
+                                                        eice_str serial)
+{
+    eice_cred *const c = r->c;
+    const size_t bound = serial.len + 32;
+    uint8_t *room;
+    eice_buf b;
+
+    eice_blob_free(&c->priv.text);
+    c->priv.text.alloc = c->priv.o.alloc;
+    room = eice_blob_room(&c->priv.text, bound, EICEI_CRED_STORE_MAX);
+    if (room == NULL) {
+        eice_fail(&c->error, EICE_E_MEMORY, EICE_STAGE_CREDENTIALS,
+                  "no memory for a question");
+        return EICEI_CRED_BROKEN;
+    }
+    eice_buf_init(&b, room, bound);
+    eice_putf(&b, "MFA code for %S", &serial);
+    return eicei_cred_ask(c, EICE_NEED_PROMPT, eice_buf_str(&b),
+                          eicei_cred_role_code);
+}
+
+/* AssumeRole with the keys that were found last. A duration that is no number
+ * is ignored, as the SDKs do. */
+EICEI_PRIVATE eicei_cred_verdict eicei_cred_assume(eicei_cred_run *r)
+{
+    static const struct {
+        const char *name;
+        int key;
+        const char *otherwise;
+    } rows[] = {
+        { "RoleArn", EICEI_KEY_ROLE, "" },
+        { "RoleSessionName", EICEI_KEY_ROLE_SESSION, "eice" },
+        { "DurationSeconds", EICEI_KEY_DURATION, "" },
+        { "ExternalId", EICEI_KEY_EXTERNAL_ID, "" },
+        { "SerialNumber", EICEI_KEY_MFA, "" }
+    };
+    const eicei_cred_profile *const p = eicei_cred_role(r);
+    const eice_str serial = eicei_cred_value(p, EICEI_KEY_MFA);
+    eice_cred *const c = r->c;
+    eice_pair *to = c->priv.params;
+    uint64_t n;
+    size_t i;
+
+    if (serial.len > 0 && r->code[0] == 0) {
+        return eicei_cred_role_prompt(r, serial);
+    }
+    for (i = 0; i < EICEI_LEN(rows); i++) {
+        to->name = eice_str_c(rows[i].name);
+        to->value = eicei_cred_value(p, rows[i].key);
+        if (to->value.len == 0) {
+            to->value = eice_str_c(rows[i].otherwise);
+        }
+        if (to->value.len > 0
+            && (rows[i].key != EICEI_KEY_DURATION
+                || eice_str_u64(to->value, UINT32_MAX, &n))) {
+            to++;
+        }
+    }
+    if (serial.len > 0) {
+        to->name = eice_str_c("TokenCode");
+        to->value = eice_str_c(r->code);
+        to++;
+    }
+    (void)eicei_cred_ask(c, EICE_NEED_STS, eice_str_c("AssumeRole"),
+                         eicei_cred_role_keys);
+    c->priv.need.params = c->priv.params;
+    c->priv.need.param_count = (size_t)(to - c->priv.params);
+    c->priv.need.keys = &c->keys;
+    return EICEI_CRED_WAIT;
+}
+
+/* Says what is wrong with the last profile of a chain; false: nothing is. */
+EICEI_PRIVATE bool eicei_cred_chain_fail(eicei_cred_run *r)
+{
+    static const char *const why[] = {
+        "", "which is in neither file", "which leads back to it: a loop",
+        "more profiles than a chain may have"
+    };
+    const eicei_cred_profile *const p = &r->profile[r->count - 1];
+    const eice_str profile = eicei_cred_value(p, EICEI_KEY_SOURCE_PROFILE);
+    const eice_str source = eicei_cred_value(p, EICEI_KEY_SOURCE);
+    eice_error *const e = &r->c->error;
+
+    if (!eicei_cred_is_role(p)) {
+        return false;
+    }
+    if (profile.len > 0 && source.len > 0) {
+        eice_fail(e, EICE_E_CONFIG, EICE_STAGE_CREDENTIALS, "profile %S has "
+                  "both source_profile and credential_source", &p->name);
+    } else if (profile.len == 0 && source.len == 0) {
+        eice_fail(e, EICE_E_CREDENTIALS, EICE_STAGE_CREDENTIALS, "profile %S "
+                  "has a role_arn, and neither source_profile nor "
+                  "credential_source", &p->name);
+    } else if (r->chain != EICEI_CHAIN_GOOD) {
+        eice_fail(e, EICE_E_CONFIG, EICE_STAGE_CREDENTIALS,
+                  "profile %S has source_profile %S, %s", &p->name, &profile,
+                  why[r->chain]);
+    }
+    return e->code != EICE_OK;
+}
+
+/* Where the keys of the first AssumeRole come from; the search then begins
+ * again, for these alone. */
+EICEI_PRIVATE eicei_cred_verdict eicei_cred_load_role(
+    eicei_cred_run *r, const eicei_cred_provider *p)
+{
+    const eicei_cred_profile *const last = &r->profile[r->count - 1];
+    const bool role = r->count == 1 || (eicei_cred_is_role(last)
+                                        && !eicei_cred_is_static(last));
+
+    (void)p;
+    if (!eicei_cred_is_role(&r->profile[0])) {
+        return EICEI_CRED_NOTHING;
+    }
+    if (role && eicei_cred_chain_fail(r)) {
+        return EICEI_CRED_BROKEN;
+    }
+    r->at = r->count - 1;
+    r->roles = role ? r->count : r->count - 1;
+    if (role) {
+        r->source = eicei_cred_value(last, EICEI_KEY_SOURCE);
+    }
+    r->next = 0;
+    return EICEI_CRED_NOTHING;
+}
+
+/* ---- the search -------------------------------------------------------- */
+
 /* In the order of the SDKs. A container's variables are not switched off by
  * a profile there, but nothing is found in a profile that leads here. */
 static const eicei_cred_provider eicei_cred_providers[] = {
-    { eicei_cred_load_given, EICEI_CRED_NO, EICEI_CRED_NO, EICEI_CRED_NO },
-    { eicei_cred_load_token, EICEI_CRED_NO, EICEI_CRED_NO, EICEI_CRED_NO },
-    { eicei_cred_load_env, EICEI_ENV_KEY_ID, EICEI_CRED_NO, EICEI_CRED_NO },
-    { eicei_cred_load_unsupported, EICEI_CRED_NO, EICEI_KEY_ROLE,
-      EICEI_KEY_WEB_IDENTITY },
-    { eicei_cred_load_web, EICEI_CRED_NO, EICEI_CRED_NO, EICEI_CRED_NO },
-    { eicei_cred_load_unsupported, EICEI_CRED_NO, EICEI_KEY_SSO_ACCOUNT,
-      EICEI_CRED_NO },
-    { eicei_cred_load_unsupported, EICEI_CRED_NO, EICEI_KEY_SSO_ROLE,
-      EICEI_CRED_NO },
-    { eicei_cred_load_credentials, EICEI_CRED_NO, EICEI_CRED_NO,
-      EICEI_CRED_NO },
-    { eicei_cred_load_unsupported, EICEI_CRED_NO, EICEI_KEY_LOGIN,
-      EICEI_CRED_NO },
-    { eicei_cred_load_unsupported, EICEI_CRED_NO, EICEI_KEY_PROCESS,
-      EICEI_CRED_NO },
-    { eicei_cred_load_config, EICEI_CRED_NO, EICEI_CRED_NO, EICEI_CRED_NO },
-    { eicei_cred_load_container, EICEI_CRED_NO, EICEI_CRED_NO,
-      EICEI_CRED_NO },
-    { eicei_cred_load_instance, EICEI_CRED_NO, EICEI_CRED_NO, EICEI_CRED_NO }
+    { eicei_cred_load_given, NULL, false, EICEI_CRED_NO },
+    { eicei_cred_load_token, NULL, false, EICEI_CRED_NO },
+    { eicei_cred_load_env, "Environment", false, EICEI_CRED_NO },
+    { eicei_cred_load_role, NULL, false, EICEI_CRED_NO },
+    { eicei_cred_load_web, NULL, true, EICEI_CRED_NO },
+    { eicei_cred_load_unsupported, NULL, true, EICEI_KEY_SSO_ACCOUNT },
+    { eicei_cred_load_unsupported, NULL, true, EICEI_KEY_SSO_ROLE },
+    { eicei_cred_load_credentials, NULL, true, EICEI_CRED_NO },
+    { eicei_cred_load_unsupported, NULL, true, EICEI_KEY_LOGIN },
+    { eicei_cred_load_unsupported, NULL, true, EICEI_KEY_PROCESS },
+    { eicei_cred_load_config, NULL, true, EICEI_CRED_NO },
+    { eicei_cred_load_container, "EcsContainer", false, EICEI_CRED_NO },
+    { eicei_cred_load_instance, "Ec2InstanceMetadata", false, EICEI_CRED_NO }
 };
 
 EICEI_PRIVATE void eicei_cred_none(eice_cred *c)
@@ -14930,21 +15242,110 @@ EICEI_PRIVATE bool eicei_cred_may_region(eicei_cred_run *r)
     return false;
 }
 
-/* A provider, or the search for a region, came to its end, or goes on. */
+/* Is it this provider's turn? */
+EICEI_PRIVATE bool eicei_cred_may(const eicei_cred_run *r,
+                                  const eicei_cred_provider *p)
+{
+    if (r->source.len > 0) {
+        return p->source != NULL && eice_str_is_nocase(r->source, p->source);
+    }
+    return r->roles == 0 || p->of_profile;
+}
+
+/* The source of a role has no keys. */
+EICEI_PRIVATE void eicei_cred_no_source(eicei_cred_run *r)
+{
+    const eice_str name = r->profile[r->at].name;
+    bool known = false;
+    size_t i;
+
+    for (i = 0; i < EICEI_LEN(eicei_cred_providers); i++) {
+        known = known || (eicei_cred_providers[i].source != NULL
+                          && eicei_cred_may(r, &eicei_cred_providers[i]));
+    }
+    if (r->source.len > 0 && !known) {
+        eice_fail(&r->c->error, EICE_E_CONFIG, EICE_STAGE_CREDENTIALS,
+                  "profile %S has credential_source %S, which is none of "
+                  "Environment, EcsContainer and Ec2InstanceMetadata", &name,
+                  &r->source);
+    } else if (r->source.len == 0) {
+        eice_fail(&r->c->error, EICE_E_CONFIG, EICE_STAGE_CREDENTIALS,
+                  "profile %S is the source of a role, and has no keys",
+                  &name);
+    } else {
+        eice_fail(&r->c->error, EICE_E_CREDENTIALS, EICE_STAGE_CREDENTIALS,
+                  "profile %S has credential_source %S, and there are none%s",
+                  &name, &r->source, r->c->priv.why);
+    }
+}
+
+/* The next provider, or the end of the search. */
+EICEI_PRIVATE eicei_cred_verdict eicei_cred_try(eicei_cred_run *r)
+{
+    while (r->next < EICEI_LEN(eicei_cred_providers)) {
+        const eicei_cred_provider *const p = &eicei_cred_providers[r->next++];
+
+        if (eicei_cred_may(r, p)) {
+            return p->load(r, p);
+        }
+    }
+    if (r->roles > 0) {
+        eicei_cred_no_source(r);
+    } else {
+        eicei_cred_none(r->c);
+    }
+    return EICEI_CRED_BROKEN;
+}
+
+/* There are keys: what else is wanted? FOUND when nothing is. */
+EICEI_PRIVATE eicei_cred_verdict eicei_cred_more(eicei_cred_run *r)
+{
+    eice_cred *const c = r->c;
+
+    if (c->settings.region[0] == 0
+        && (r->roles > 0 || !c->priv.o.region_optional)) {
+        if (r->region_asked || eicei_cred_imds_off(c)) {
+            eicei_cred_no_region(c);
+            return EICEI_CRED_BROKEN;
+        }
+        r->region_asked = true;
+        r->region_open = true;
+        return eicei_cred_imds_begin(c);
+    }
+    return r->roles > 0 ? eicei_cred_assume(r) : EICEI_CRED_FOUND;
+}
+
+EICEI_PRIVATE void eicei_cred_over(eice_cred *c)
+{
+    c->priv.state = EICEI_CRED_DONE;
+    eice_blob_free(&c->priv.run);
+    if (c->error.code != EICE_OK) {
+        memset(&c->keys, 0, sizeof c->keys);
+    }
+}
+
+/* A step came to its end: the search goes on until something is waited for,
+ * found or broken. */
 EICEI_PRIVATE void eicei_cred_end(eice_cred *c, eicei_cred_verdict verdict)
 {
-    if (verdict == EICEI_CRED_FOUND && !c->priv.keys_found
-        && eicei_cred_need_region(c)) {
-        c->priv.keys_found = true;
-        verdict = eicei_cred_imds_begin(c);
+    eicei_cred_run *const r = eicei_cred_run_of(c);
+
+    do {
+        if (verdict == EICEI_CRED_NOTHING && r->region_asked) {
+            eicei_cred_no_region(c);
+            verdict = EICEI_CRED_BROKEN;
+        } else if (verdict == EICEI_CRED_NOTHING) {
+            verdict = eicei_cred_try(r);
+        }
+        if (verdict == EICEI_CRED_FOUND) {
+            verdict = eicei_cred_more(r);
+        }
+    } while (verdict == EICEI_CRED_NOTHING);
+    if (verdict == EICEI_CRED_WAIT) {
+        c->priv.state = EICEI_CRED_LATE;
+    } else {
+        eicei_cred_over(c);
     }
-    if (verdict == EICEI_CRED_NOTHING && c->priv.keys_found) {
-        eicei_cred_no_region(c);
-    } else if (verdict == EICEI_CRED_NOTHING) {
-        eicei_cred_none(c);
-    }
-    c->priv.state = verdict == EICEI_CRED_WAIT ? EICEI_CRED_LATE
-                                               : EICEI_CRED_DONE;
 }
 
 EICEI_PRIVATE void eicei_cred_late(eice_cred *c, const eice_answer *a)
@@ -14953,44 +15354,41 @@ EICEI_PRIVATE void eicei_cred_late(eice_cred *c, const eice_answer *a)
         eice_fail(&c->error, EICE_E_LIMIT, EICE_STAGE_CREDENTIALS,
                   "%S: more than %u bytes", &c->priv.need.name,
                   (unsigned)c->priv.need.max);
-        c->priv.state = EICEI_CRED_DONE;
+        eicei_cred_over(c);
         return;
     }
     eicei_cred_end(c, c->priv.next(c, a));
-}
-
-EICEI_PRIVATE eicei_cred_verdict eicei_cred_keys(eicei_cred_run *r)
-{
-    eicei_cred_verdict verdict = EICEI_CRED_NOTHING;
-    size_t i;
-
-    for (i = 0; i < EICEI_LEN(eicei_cred_providers)
-                && verdict == EICEI_CRED_NOTHING; i++) {
-        verdict = eicei_cred_providers[i].load(r, &eicei_cred_providers[i]);
-    }
-    return verdict;
 }
 
 /* Files are read to their end before a value is made a C string. */
 EICEI_PRIVATE void eicei_cred_resolve(eice_cred *c)
 {
     static bool (*const steps[])(eicei_cred_run *) = {
-        eicei_cred_profile, eicei_cred_files, eicei_cred_flags,
+        eicei_cred_choose, eicei_cred_files, eicei_cred_flags,
         eicei_cred_urls, eicei_cred_roots, eicei_cred_attempts,
         eicei_cred_proxies, eicei_cred_imds_place, eicei_cred_may_region
     };
-    eicei_cred_run run;
+    eicei_cred_run *r;
     size_t i;
 
-    memset(&run, 0, sizeof run);
-    run.c = c;
+    c->priv.run.alloc = c->priv.o.alloc;
+    r = (eicei_cred_run *)(void *)eice_blob_room(&c->priv.run, sizeof *r,
+                                                 sizeof *r);
+    if (r == NULL) {
+        eice_fail(&c->error, EICE_E_MEMORY, EICE_STAGE_CONFIG,
+                  "no memory for a profile");
+        return;
+    }
+    c->priv.run.len = sizeof *r;
+    memset(r, 0, sizeof *r);
+    r->c = c;
     for (i = 0; i < EICEI_LEN(steps); i++) {
-        if (!steps[i](&run)) {
-            c->priv.state = EICEI_CRED_DONE;
+        if (!steps[i](r)) {
+            eicei_cred_over(c);
             return;
         }
     }
-    eicei_cred_end(c, eicei_cred_keys(&run));
+    eicei_cred_end(c, EICEI_CRED_NOTHING);
 }
 
 /* ---- proxies ----------------------------------------------------------- */
@@ -15250,7 +15648,9 @@ static const eicei_aws_op eicei_aws_ops[EICE_OP_COUNT] = {
     { "GetCallerIdentity", EICE_SERVICE_STS, EICEI_AWS_QUERY, "2011-06-15",
       "sts:GetCallerIdentity", EICE_STAGE_API },
     { "AssumeRoleWithWebIdentity", EICE_SERVICE_STS, EICEI_AWS_QUERY,
-      "2011-06-15", "sts:AssumeRoleWithWebIdentity", EICE_STAGE_CREDENTIALS }
+      "2011-06-15", "sts:AssumeRoleWithWebIdentity", EICE_STAGE_CREDENTIALS },
+    { "AssumeRole", EICE_SERVICE_STS, EICEI_AWS_QUERY, "2011-06-15",
+      "sts:AssumeRole", EICE_STAGE_CREDENTIALS }
 };
 
 static const char *const eicei_aws_service_names[EICE_SERVICE_COUNT] = {
@@ -19321,6 +19721,7 @@ struct eice_conn {
     eice_cred cred;
     eicei_fetch fetch;
     eice_need sts;       /* of the credential machine; kind NONE: none */
+    bool sts_begun;
     bool cred_done;
     eice_drbg random;
     bool random_ready;
@@ -20338,6 +20739,27 @@ EICEI_PRIVATE void eicei_call_start(eice_conn *c, eice_op op)
     c->moved = true;
 }
 
+/* Is it one that the credentials come from? */
+EICEI_PRIVATE bool eicei_call_is_sts(eice_op op)
+{
+    return op == EICE_OP_ASSUME_WEB_IDENTITY || op == EICE_OP_ASSUME_ROLE;
+}
+
+/* Tells the credential machine how its call ended. */
+EICEI_PRIVATE void eicei_sts_answer(eice_conn *c, const eicei_call *k)
+{
+    eice_answer a;
+
+    memset(&a, 0, sizeof a);
+    a.code = k->error.code;
+    a.error = &k->error;
+    if (a.code == EICE_OK) {
+        a.data = eice_str_make(k->reply->body.ptr, k->reply->body.len);
+    }
+    c->sts.kind = EICE_NEED_NONE;
+    eice_cred_answer(&c->cred, c->sts.id, &a);
+}
+
 EICEI_PRIVATE void eicei_call_fail(eice_conn *c, eice_op op)
 {
     eicei_call *k = &c->calls[op];
@@ -20348,6 +20770,10 @@ EICEI_PRIVATE void eicei_call_fail(eice_conn *c, eice_op op)
     k->error.stage = k->error.stage == EICE_STAGE_API ? eicei_call_stage(op)
                                                       : k->error.stage;
     c->moved = true;
+    if (eicei_call_is_sts(op)) {
+        eicei_sts_answer(c, k);
+        return;
+    }
     /* "no such instance" or "stopped" is a better first cause than what a
      * push to that instance says, so it may speak first */
     if (op == EICE_OP_SEND_SSH_PUBLIC_KEY && lookup != EICEI_CALL_IDLE
@@ -20476,7 +20902,8 @@ EICEI_PRIVATE void eicei_call_send(eice_conn *c, eice_op op,
     r.next_token = eice_str_c(k->token[0]);
     r.place = place;
     r.region = eice_str_c(c->cred.settings.region);
-    r.keys = c->cred.keys;
+    r.keys = eicei_call_is_sts(op) && c->sts.keys != NULL ? *c->sts.keys
+                                                          : c->cred.keys;
     r.unix_s = c->now.unix_s + c->clock_offset;
     r.user_agent = eice_str_c(c->o.user_agent);
     r.proxied_plain = l->proxied_plain;
@@ -21249,17 +21676,6 @@ EICEI_PRIVATE bool eicei_call_page(eice_conn *c, eicei_call *k, eice_buf *next)
     return true;
 }
 
-EICEI_PRIVATE void eicei_sts_answer(eice_conn *c, const eicei_call *k)
-{
-    eice_answer a;
-
-    memset(&a, 0, sizeof a);
-    a.status = k->reply->status;
-    a.data = eice_str_make(k->reply->body.ptr, k->reply->body.len);
-    c->sts.kind = EICE_NEED_NONE;
-    eice_cred_answer(&c->cred, c->sts.id, &a);
-}
-
 EICEI_PRIVATE void eicei_call_result(eice_conn *c, eice_op op)
 {
     eicei_call *k = &c->calls[op];
@@ -21283,6 +21699,7 @@ EICEI_PRIVATE void eicei_call_result(eice_conn *c, eice_op op)
         c->pushed = true;
         break;
     case EICE_OP_ASSUME_WEB_IDENTITY:
+    case EICE_OP_ASSUME_ROLE:
         eicei_sts_answer(c, k);
         break;
     case EICE_OP_COUNT:
@@ -22107,18 +22524,21 @@ EICEI_PRIVATE void eicei_links_rest(eice_conn *c)
 /* A call that the credentials come from, as soon as it can be made. */
 EICEI_PRIVATE void eicei_plan_sts(eice_conn *c)
 {
-    eicei_call *const k = &c->calls[EICE_OP_ASSUME_WEB_IDENTITY];
+    const eice_op op = c->sts.keys != NULL ? EICE_OP_ASSUME_ROLE
+                                           : EICE_OP_ASSUME_WEB_IDENTITY;
+    eicei_call *const k = &c->calls[op];
     size_t i;
 
-    if (c->sts.kind == EICE_NEED_NONE || k->state != EICEI_CALL_IDLE
-        || !c->random_ready || c->trust_now == NULL) {
+    if (c->sts.kind == EICE_NEED_NONE || c->sts_begun || !c->random_ready
+        || c->trust_now == NULL) {
         return;
     }
-    for (i = 0; i < c->sts.param_count; i++) {
+    c->sts_begun = true;
+    for (i = 0; i < c->sts.param_count && i < EICEI_CALL_PARAMS; i++) {
         k->params[i] = c->sts.params[i];
     }
-    k->param_count = c->sts.param_count;
-    eicei_call_start(c, EICE_OP_ASSUME_WEB_IDENTITY);
+    k->param_count = i;
+    eicei_call_start(c, op);
 }
 
 EICEI_PRIVATE void eicei_plan(eice_conn *c)
@@ -22254,6 +22674,7 @@ bool eice_conn_need(eice_conn *c, eice_need *need)
     }
     if (need->kind == EICE_NEED_STS) {
         c->sts = *need;
+        c->sts_begun = false;
         c->moved = true;
         return false;
     }
@@ -23904,6 +24325,9 @@ EICEI_PRIVATE void eicei_need_answer(eice_posix *x, eicei_peer *p,
                          && x->o.host_key(x->o.user, need->name, need->text)
                      ? EICE_OK
                      : EICE_E_HOST_KEY_UNKNOWN;
+        break;
+    case EICE_NEED_PROMPT:
+        a.code = EICE_E_CREDENTIALS;
         break;
     case EICE_NEED_FETCH: /* eice_conn's own */
     case EICE_NEED_STS:

@@ -9,6 +9,7 @@ configuration. What botocore does otherwise on purpose is a row of DIFFERENCES, 
 both answers are checked there too. One line a test: PASS, FAIL or SKIP.
 """
 
+import datetime
 import os
 import random
 import subprocess
@@ -25,9 +26,12 @@ except ImportError:
     botocore = None
 
 SERVICES = {"ec2": "EC2", "ec2-instance-connect": "EC2_INSTANCE_CONNECT", "sts": "STS"}
-STATIC = {"env", "shared-credentials-file", "config-file"}
+METHODS = {"env", "shared-credentials-file", "config-file", "assume-role",
+           "assume-role-with-web-identity"}
 REGIONS = ["eu-west-1", "us-east-2", "ap-southeast-7", "us-gov-west-1", "cn-north-1"]
 NAMES = ["default", "p", "two words", "a.b-c_d", "x/y", "Ops", "über"]
+PARAMETERS = ["RoleArn", "RoleSessionName", "DurationSeconds", "ExternalId", "SerialNumber",
+              "TokenCode", "WebIdentityToken"]
 FIELDS = ["error", "key", "secret", "token", "region"]
 EMPTY = dict.fromkeys(FIELDS + list(SERVICES), "")
 
@@ -57,7 +61,9 @@ class Config:
                 os.unlink(path)
             if text is not None:
                 with open(path, "w", encoding="utf-8", newline="") as out:
-                    out.write(text)
+                    out.write(text.replace("@HOME@", home))
+        with open(os.path.join(home, "token"), "w", encoding="ascii") as out:
+            out.write("a.web.token")
         return dict(self.env, HOME=home, LC_ALL="C.UTF-8")
 
     def __str__(self):
@@ -93,16 +99,36 @@ def botocore_urls(session, answer):
         answer[name] = url or ""
 
 
+def assumed(self):
+    """Stands for the call of STS: keys that tell what they were asked for with, as cred_dump's."""
+    self._mfa_prompter = lambda prompt: "123456"
+    given = self._assume_role_kwargs()
+    if given["RoleSessionName"].startswith("botocore-session-"):
+        del given["RoleSessionName"]
+    source = getattr(self, "_source_credentials", None)
+    frozen = source.get_frozen_credentials() if source else None
+    token = f"{frozen.access_key if frozen else ''}[{frozen and frozen.token or ''}]"
+    token += "".join(f";{name}={given[name]}" for name in PARAMETERS if name in given)
+    life = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(hours=1)
+    return {"Credentials": {"AccessKeyId": "ASIAROLE", "SecretAccessKey": "s",
+                            "SessionToken": token, "Expiration": life},
+            "AssumedRoleUser": {"Arn": "arn:aws:sts::123456789012:assumed-role/x/y"}}
+
+
 def botocore_resolve(config, answer):
+    for fetcher in (botocore.credentials.AssumeRoleCredentialFetcher,
+                    botocore.credentials.AssumeRoleWithWebIdentityCredentialFetcher):
+        fetcher._get_credentials = assumed
     session = botocore.session.Session(profile=config.profile)
     answer["region"] = session.get_config_variable("region") or ""
     botocore_urls(session, answer)
     resolver = botocore.credentials.create_credential_resolver(session)
-    resolver.providers = [p for p in resolver.providers if p.METHOD in STATIC]
+    resolver.providers = [p for p in resolver.providers if p.METHOD in METHODS]
     keys = resolver.load_credentials()
     if keys is None:
         answer["error"] = "NO_CREDENTIALS"
         return
+    keys = keys.get_frozen_credentials()
     answer.update(key=keys.access_key, secret=keys.secret_key, token=keys.token or "")
 
 
@@ -116,7 +142,8 @@ def ask_botocore(config, home):
         botocore_resolve(config, answer)
     except botocore.exceptions.ProfileNotFound:
         answer.update(EMPTY, error="PROFILE")
-    except botocore.exceptions.PartialCredentialsError:
+    except (botocore.exceptions.PartialCredentialsError,
+            botocore.exceptions.CredentialRetrievalError):
         answer["error"] = "CREDENTIALS"
     except (botocore.exceptions.ConfigParseError, botocore.exceptions.InvalidConfigError):
         answer.update(EMPTY, error="CONFIG")
@@ -334,7 +361,52 @@ def family_endpoints(rng):
     return Config(env, None, file_of(rng, sections), None, told)
 
 
+def role_pairs(rng, names):
+    """A role with what a profile may say about it, and sometimes what it may not."""
+    pairs = [("role_arn", f"arn:aws:iam::1:role/{word(rng, 'r')}")]
+    if rng.random() < 0.9:
+        pairs.append(("source_profile", rng.choice(names + ["nope"] if rng.random() < 0.2
+                                                   else names)))
+    if rng.random() < 0.12:
+        pairs.append(("credential_source", rng.choice(["Environment", "Environment",
+                                                       "EcsContainer", "Elsewhere"])))
+        if len(pairs) > 2 and rng.random() < 0.8:
+            pairs.pop(1)
+    for name, value in (("external_id", "tenant-1"), ("role_session_name", "alice"),
+                        ("duration_seconds", rng.choice(["900", "3600", "1h"])),
+                        ("mfa_serial", "arn:aws:iam::1:mfa/a")):
+        if rng.random() < 0.25:
+            pairs.append((name, value))
+    return pairs
+
+
+def family_roles(rng):
+    """Chains of profiles, whole and broken."""
+    names = rng.sample(NAMES, rng.randint(2, 5))
+    env = {**env_keys(rng), "AWS_DEFAULT_REGION": "eu-west-1"}
+    if rng.random() < 0.6:
+        env.pop("AWS_ACCESS_KEY_ID", None)
+    credentials, config = [], []
+    for place, name in enumerate(names):
+        pairs = profile_pairs(rng)
+        kind = rng.random()
+        if kind < 0.65 and place < len(names) - 1:
+            pairs += role_pairs(rng, names[place + 1:] if rng.random() < 0.8 else names)
+        elif kind < 0.8:
+            pairs += [("role_arn", "arn:aws:iam::1:role/web"),
+                      ("web_identity_token_file", "@HOME@/token")]
+        if kind > 0.8 or rng.random() < 0.15:
+            if rng.random() < 0.5:
+                pairs += key_pairs(rng)
+            else:
+                credentials.append(lines_of(rng, f"[{name}]", key_pairs(rng, False)))
+        config.append(lines_of(rng, config_head(rng, name), pairs))
+    return Config(env, file_of(rng, credentials) if credentials else None, file_of(rng, config),
+                  chosen(rng, env, names[:2]))
+
+
 FAMILIES = {
+    "roles": family_roles,
     "environment": family_environment,
     "profiles": family_profiles,
     "nested blocks": family_nested,

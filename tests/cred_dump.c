@@ -41,6 +41,30 @@ static void answer_file(const eice_need *n, eice_answer *a)
     fclose(f);
 }
 
+/* Keys that tell what they were asked for with, as those of the other side. */
+static void answer_role(const eice_need *n, eice_answer *a)
+{
+    static char body[8192];
+    const eice_keys none = { { NULL, 0 }, { NULL, 0 }, { NULL, 0 } };
+    const eice_keys *k = n->keys != NULL ? n->keys : &none;
+    const eice_str name = eice_str_c("RoleSessionName");
+    eice_buf b;
+    size_t i;
+
+    eice_buf_init(&b, body, sizeof body);
+    eice_putf(&b, "<R><AccessKeyId>ASIAROLE</AccessKeyId><SecretAccessKey>s"
+                  "</SecretAccessKey><SessionToken>%S[%S]",
+              &k->access_key_id, &k->session_token);
+    for (i = 0; i < n->param_count; i++) {
+        if (!eice_str_eq(n->params[i].name, name)
+            || !eice_str_is(n->params[i].value, "eice")) {
+            eice_putf(&b, ";%S=%S", &n->params[i].name, &n->params[i].value);
+        }
+    }
+    eice_put_c(&b, "</SessionToken></R>");
+    a->data = eice_buf_str(&b);
+}
+
 static void answer(eice_cred *c, const eice_need *n)
 {
     char name[128];
@@ -50,7 +74,11 @@ static void answer(eice_cred *c, const eice_need *n)
     memset(&a, 0, sizeof a);
     if (n->kind == EICE_NEED_FILE) {
         answer_file(n, &a);
-    } else if (n->kind == EICE_NEED_FETCH || n->kind == EICE_NEED_STS) {
+    } else if (n->kind == EICE_NEED_STS) {
+        answer_role(n, &a);
+    } else if (n->kind == EICE_NEED_PROMPT) {
+        a.data = eice_str_c("123456");
+    } else if (n->kind == EICE_NEED_FETCH) {
         a.code = EICE_E_CONNECT_REFUSED;
     } else {
         snprintf(name, sizeof name, "%.*s", (int)n->name.len, n->name.ptr);

@@ -49,6 +49,30 @@ static bool box_env(const box *b, eice_str name, eice_str *value)
     return false;
 }
 
+/* The keys that are given out tell what they were asked for with. */
+static void box_assume(const eice_need *n, eice_answer *a)
+{
+    static char body[1024];
+    eice_buf b;
+    size_t i;
+
+    CHECK_STR(n->name, "AssumeRole");
+    eice_buf_init(&b, body, sizeof body);
+    eice_put_c(&b, "<R><Credentials><AccessKeyId>ASIAR</AccessKeyId>"
+                   "<SecretAccessKey>s</SecretAccessKey><SessionToken>");
+    eice_put(&b, n->keys->access_key_id);
+    if (n->keys->session_token.len > 0) {
+        eice_putf(&b, "(%S)", &n->keys->session_token);
+    }
+    for (i = 0; i < n->param_count; i++) {
+        eice_putf(&b, "+%S", &n->params[i].value);
+    }
+    eice_put_c(&b, "</SessionToken><Expiration>2030-01-02T03:04:05Z"
+                   "</Expiration></Credentials></R>");
+    CHECK(!b.overflow);
+    a->data = eice_buf_str(&b);
+}
+
 static void box_answer(const box *b, eice_cred *c, const eice_need *n)
 {
     const eice_str home = eice_str_c("~/.aws/credentials");
@@ -57,6 +81,13 @@ static void box_answer(const box *b, eice_cred *c, const eice_need *n)
     memset(&a, 0, sizeof a);
     if (n->kind == EICE_NEED_ENV) {
         a.absent = !box_env(b, n->name, &a.data);
+    } else if (n->kind == EICE_NEED_PROMPT) {
+        CHECK_STR(n->name, "MFA code for m");
+        a.data = eice_str_c(b->env[0] == 'x' ? "12345" : " 123456\n");
+    } else if (n->kind == EICE_NEED_STS && n->keys != NULL) {
+        box_assume(n, &a);
+        eice_cred_answer(c, n->id, &a);
+        return;
     } else if (n->kind == EICE_NEED_STS) {
         CHECK_INT(n->param_count, 3);
         CHECK_STR(n->params[1].value, "eice");
@@ -264,13 +295,54 @@ static const row rows[] = {
     { "malformed line", { ENV_KEYS EUW, "[default]\n\nwhat\n", NULL },
       NULL, NULL, "~/.aws/credentials, line 3", EICE_E_CONFIG },
     { "role",
-      { EUW, NULL, "[profile r]\nrole_arn=arn:aws:iam::1:role/x\n"
-                   "source_profile=default\n" }, "r", NULL,
-      "profile r uses role_arn, which this version", EICE_E_CREDENTIALS },
+      { EUW, "[default]\naws_access_key_id=A\naws_secret_access_key=s\n",
+        "[profile r]\nrole_arn=x\nsource_profile=default\n" }, "r", NULL,
+      "ASIAR|s|A+x+eice|eu-west-1|role x (profile r)", EICE_OK },
+    { "all that a role can have",
+      { EUW, "[b]\naws_access_key_id=A\naws_secret_access_key=s\n",
+        "[profile r]\nrole_arn=x\nsource_profile=b\nexternal_id=e\n"
+        "duration_seconds=900\nrole_session_name=n\nmfa_serial=m\n" },
+      "r", NULL, "ASIAR|s|A+x+n+900+e+m+123456|eu-west-1|role x (profile r)",
+      EICE_OK },
+    { "five digits are no MFA code",
+      { "x=y\n" EUW, "[b]\naws_access_key_id=A\naws_secret_access_key=s\n",
+        "[profile r]\nrole_arn=x\nsource_profile=b\nmfa_serial=m\n" },
+      "r", NULL, "an MFA code has six digits", EICE_E_CREDENTIALS },
+    { "a duration that is no number is left out",
+      { EUW, "[b]\naws_access_key_id=A\naws_secret_access_key=s\n",
+        "[profile r]\nrole_arn=x\nsource_profile=b\n"
+        "duration_seconds=1h\n" },
+      "r", NULL, "ASIAR|s|A+x+eice|eu-west-1|role x (profile r)", EICE_OK },
+    { "a chain, with the region of the first",
+      { "", "[b]\naws_access_key_id=A\naws_secret_access_key=s\nregion=a-1\n",
+        "[profile r]\nrole_arn=x\nsource_profile=q\nregion=eu-west-1\n"
+        "[profile q]\nrole_arn=y\nsource_profile=b\nregion=a-2\n"
+        "role_session_name=n\n" },
+      "r", NULL, "ASIAR|s|ASIAR(A+y+n)+x+eice|eu-west-1|role x (profile r)",
+      EICE_OK },
+    { "the environment as a source, in spite of a profile by option",
+      { ENV_KEYS EUW, NULL, "[profile r]\nrole_arn=x\n"
+                            "credential_source=environment\n" },
+      "r", NULL, "ASIAR|s|AKIAENV+x+eice|eu-west-1|role x (profile r)",
+      EICE_OK },
+    { "the environment is not for a source profile",
+      { ENV_KEYS EUW "AWS_WEB_IDENTITY_TOKEN_FILE=/t\nAWS_ROLE_ARN=z\n", NULL,
+        "[profile r]\nrole_arn=x\nsource_profile=q\n[profile q]\na=b\n" },
+      "r", NULL, "profile q is the source of a role, and has no keys",
+      EICE_E_CONFIG },
+    { "a web identity as a source",
+      { EUW, NULL, "[profile r]\nrole_arn=x\nsource_profile=q\n"
+                   "[profile q]\nrole_arn=y\nweb_identity_token_file=/t\n" },
+      "r", NULL, "ASIAR|s|ASIAW(t)+x+eice|eu-west-1|role x (profile r)",
+      EICE_OK },
+    { "what the source says is unsupported",
+      { EUW, NULL, "[profile r]\nrole_arn=x\nsource_profile=q\n"
+                   "[profile q]\nlogin_session=y\n" },
+      "r", NULL, "profile q uses login_session", EICE_E_CREDENTIALS },
     { "role before static keys of the profile",
       { EUW, "[r]\naws_access_key_id=A\naws_secret_access_key=s\n",
         "[profile r]\nrole_arn=arn:aws:iam::1:role/x\n" }, "r", NULL,
-      "uses role_arn", EICE_E_CREDENTIALS },
+      "profile r has a role_arn, and neither", EICE_E_CREDENTIALS },
     { "environment before a role",
       { ENV_KEYS EUW "AWS_PROFILE=r\n", NULL,
         "[profile r]\nrole_arn=arn:aws:iam::1:role/x\n" }, NULL, NULL,

@@ -159,6 +159,11 @@ def _conditions_met(conditions, context):
     return True
 
 
+def conditions_met(conditions, context):
+    """Those of a statement that is not about a resource: a role's trust."""
+    return _conditions_met(conditions, {k.lower(): v for k, v in context.items()})
+
+
 # --- statements -----------------------------------------------------------------------------
 
 def _covers_action(patterns, action):

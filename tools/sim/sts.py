@@ -1,9 +1,9 @@
-"""STS, the query protocol: GetCallerIdentity, AssumeRoleWithWebIdentity."""
+"""STS, the query protocol: GetCallerIdentity, AssumeRole, AssumeRoleWithWebIdentity."""
 
 import re
 import time
 
-from . import authz, xmlout
+from . import authz, roles, xmlout
 from .ec2 import check_names
 from .errors import ApiError
 
@@ -39,19 +39,22 @@ def get_caller_identity(call):
             "Account": call.world.data["account"]}
 
 
-@action("AssumeRoleWithWebIdentity", "RoleArn", "RoleSessionName", "WebIdentityToken")
-def assume_with_web_identity(call):
-    """New temporary keys for whom the issuer vouches for; the call itself is not signed."""
+def check_role(call):
+    """The role's ARN and the session's name, when both can be ones."""
     role, session = call.params.one("RoleArn"), call.params.one("RoleSessionName")
     if not re.fullmatch(r"arn:aws:iam::\d{12}:role/[\w+=,.@/-]+", role or ""):
         raise ApiError("ValidationError", f"{role} is invalid")
     if not re.fullmatch(r"[\w+=,.@-]{2,64}", session or ""):
         raise ApiError("ValidationError", "1 validation error detected: Value at "
                        "'roleSessionName' failed to satisfy constraint")
-    subject = call.sim.oidc.check(call.params.one("WebIdentityToken") or "", role)
-    entry = call.world.assume(role.rpartition("/")[2], session, LIFETIME)
-    return {"SubjectFromWebIdentityToken": subject, "Audience": "sts.amazonaws.com",
-            "AssumedRoleUser": {"Arn": entry["arn"], "AssumedRoleId": entry["user_id"]},
+    return role, session
+
+
+def session_keys(call, role, session, seconds):
+    """New temporary keys, as both calls return them. A world may cut their life short."""
+    short = call.world.settings["sts_seconds"]
+    entry = call.world.assume(role.rpartition("/")[2], session, short or seconds)
+    return {"AssumedRoleUser": {"Arn": entry["arn"], "AssumedRoleId": entry["user_id"]},
             "Credentials": {"AccessKeyId": entry["access_key"],
                             "SecretAccessKey": entry["secret"], "SessionToken": entry["token"],
                             "Expiration": time.strftime("%Y-%m-%dT%H:%M:%SZ",
@@ -64,6 +67,35 @@ def decode_authorization_message(call):
     call.authorize("sts:DecodeAuthorizationMessage", "*", {})
     return {"DecodedMessage": authz.decode(call.world.secret,
                                            call.params.one("EncodedMessage") or "")}
+
+
+@action("AssumeRole", "RoleArn", "RoleSessionName", "DurationSeconds", "ExternalId",
+        "SerialNumber", "TokenCode")
+def assume_role(call):
+    """New temporary keys for whom the role trusts."""
+    role, session = check_role(call)
+    name = role.rpartition("/")[2]
+    known = call.world.data["roles"].get(name)
+    outside = call.params.one("ExternalId")
+    if outside is not None and not re.fullmatch(r"[\w+=,.@:/-]{2,1224}", outside):
+        raise ApiError("ValidationError", "1 validation error detected: Value at 'externalId' "
+                       "failed to satisfy constraint")
+    known_mfa = roles.check_mfa(call, call.params.one("SerialNumber"),
+                                call.params.one("TokenCode"))
+    roles.check_trust(call, name, known if role == roles.role_arn(name) else None,
+                      {"sts:ExternalId": outside, "sts:RoleSessionName": session,
+                       "aws:MultiFactorAuthPresent": "true" if known_mfa else None})
+    seconds = roles.check_duration(call, known, call.params.one("DurationSeconds"))
+    return {**session_keys(call, role, session, seconds), "PackedPolicySize": "6"}
+
+
+@action("AssumeRoleWithWebIdentity", "RoleArn", "RoleSessionName", "WebIdentityToken")
+def assume_with_web_identity(call):
+    """New temporary keys for whom the issuer vouches for; the call itself is not signed."""
+    role, session = check_role(call)
+    subject = call.sim.oidc.check(call.params.one("WebIdentityToken") or "", role)
+    return {"SubjectFromWebIdentityToken": subject, "Audience": "sts.amazonaws.com",
+            **session_keys(call, role, session, LIFETIME)}
 
 
 def perform(call):

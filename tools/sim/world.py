@@ -13,6 +13,8 @@ import secrets
 import threading
 import time
 
+from . import roles
+
 REGION = "eu-west-1"
 ACCOUNT = "123456789012"
 MAIN_VPC = "vpc-0ddd3333eee4444ff"
@@ -48,6 +50,7 @@ SETTINGS = {
     "client_ip": "203.0.113.77",
     "api_window_s": 300,
     "ec2_window_s": 900,
+    "sts_seconds": 0,  # not 0: how long the keys of STS live, whatever was asked for
 }
 
 VPCS = {
@@ -211,7 +214,8 @@ def default_world():
             "vpcs": copy.deepcopy(VPCS), "subnets": copy.deepcopy(SUBNETS),
             "groups": default_groups(), "instances": default_instances(),
             "endpoints": default_endpoints(), "credentials": default_credentials(),
-            "service_linked_role": True}
+            "service_linked_role": True,
+            "roles": roles.default_roles(), "mfa": roles.default_mfa()}
 
 
 def filler_instances(count):
