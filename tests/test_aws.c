@@ -579,7 +579,7 @@ static void test_write_vectors(void)
         }
         used += check_vector(raw);
     }
-    CHECK_INT(used, 4); /* the fifth is AssumeRole */
+    CHECK_INT(used, 5);
     free(text);
 }
 
