@@ -94,6 +94,40 @@ static void print(const char *name, eice_str value)
     printf("%s=%.*s\n", name, (int)value.len, value.len > 0 ? value.ptr : "");
 }
 
+/* Where a service is: its URL, or the name of an error. */
+static void print_place(const eice_settings *s, eice_service service)
+{
+    char room[256];
+    char url[1024];
+    eice_place p;
+    eice_error e;
+    eice_buf text;
+    eice_buf b;
+
+    memset(&e, 0, sizeof e);
+    eice_buf_init(&text, room, sizeof room);
+    eice_buf_init(&b, url, sizeof url);
+    if (eice_aws_place(s, service, &text, &p, &e) != EICE_OK) {
+        eice_put_c(&b, eice_err_name(e.code));
+    } else {
+        eice_put_c(&b, p.tls ? "https://" : "http://");
+        eice_put_authority(&b, p.host, p.port, p.tls);
+        eice_put(&b, p.path);
+    }
+    printf("place %s=%s\n", eice_service_name(service), eice_buf_c(&b));
+}
+
+static void print_settings(const eice_settings *s)
+{
+    unsigned i;
+
+    printf("fips=%d\ndualstack=%d\nattempts=%u\nca_bundle=%s\n", s->fips,
+           s->dualstack, s->max_attempts, s->ca_bundle);
+    for (i = 0; i < EICE_SERVICE_COUNT; i++) {
+        print_place(s, (eice_service)i);
+    }
+}
+
 int main(int argc, char **argv)
 {
     eice_cred_opts o;
@@ -118,6 +152,7 @@ int main(int argc, char **argv)
           eice_str_c(c.settings.endpoint_url[EICE_SERVICE_EIC]));
     print("sts", eice_str_c(c.settings.endpoint_url[EICE_SERVICE_STS]));
     print("provider", eice_str_c(c.provider));
+    print_settings(&c.settings);
     eice_cred_wipe(&c);
     return 0;
 }

@@ -85,6 +85,28 @@ def suite(name):
     return part
 
 
+# --- botocore ------------------------------------------------------------------------------------
+
+CRED_DUMP = f"{ROOT}/build/tests/native/cred_dump"
+COMPARED = {"cred_botocore": 40, "config_botocore": 200}  # configurations (of each family)
+
+
+def program(name, *words):
+    """A test program that runs here with the tree's packages; passes its lines on."""
+    def part():
+        seen = fine = 0
+        done = run([sys.executable, f"{ROOT}/tests/{name}.py", *words], seconds=600)
+        for line in done.stdout.decode("utf-8", "replace").splitlines():
+            match = re.match(r"(PASS|FAIL|SKIP) ([^:]+: [^:]+(?:: [^:]+)?)(?:: )?(.*)", line)
+            if match:
+                seen += 1
+                fine += tell(match[1], f"trixie: {match[2]}", match[3])
+        if seen == 0:
+            return tell("FAIL", name, f"reported nothing: {done.stderr[-400:]!r}")
+        return fine == seen
+    return part
+
+
 # --- the AWS CLI as a client of the simulator -----------------------------------------------------
 
 
@@ -236,6 +258,8 @@ def check_lookup(env):
 def parts():
     table = {f"openssh10_{name}": suite(name) for name in SUITES
              if os.path.exists(f"{ROOT}/tests/{name}.py")}
+    for name, count in COMPARED.items():
+        table[name] = program(name, CRED_DUMP, "20261125", str(count))
     table["aws_cli"] = aws_cli
     table["moto"] = moto_signatures
     return table
