@@ -9,7 +9,6 @@ process left, no private key in any file.
 
 import argparse
 import contextlib
-import copy
 import fcntl
 import fnmatch
 import json
@@ -210,7 +209,7 @@ class World:
         self.temp = tempfile.mkdtemp(prefix="eice-e2e-")
         self.sim = Simulator(sshd=sshd, directory=os.path.join(self.temp, "sim"))
         self.sim.start()
-        self.original = copy.deepcopy(self.sim.world.data)
+        self.original = self.sim.world.snapshot()
         self.home = None
         self.homes = 0
         self.processes = []
@@ -221,17 +220,13 @@ class World:
         shutil.rmtree(self.temp, ignore_errors=True)
 
     def fresh(self):
-        """A new home; journal, faults, clock, settings, instances and endpoints as they were."""
+        """A new home; journal, faults, clock and world as they were."""
         self.homes += 1
         self.home = os.path.join(self.temp, f"home{self.homes}")
         os.makedirs(os.path.join(self.home, "tmp"), mode=0o700)
         os.chmod(self.home, 0o700)
         self.sim.ctl("clear")
-        with self.sim.world.lock:
-            data = copy.deepcopy(self.original)
-            for part in ("settings", "instances", "endpoints"):
-                self.sim.world.data[part] = data[part]
-            self.sim.world.keys.clear()
+        self.sim.world.restore(self.original)
         self.notes = []
 
     def helper(self, name):

@@ -13,6 +13,7 @@ from . import faults
 from .control import COMMAND_NAMES, Commands, ask
 from .errors import SetupError
 from .simulator import Simulator
+from .world import REAL_DELAYS
 
 EPILOG = """\
 commands
@@ -56,6 +57,8 @@ def _add_world_options(parser):
                         help="key type of the certificates")
     parser.add_argument("--no-resume", action="store_true", help="refuse TLS session resumption")
     parser.add_argument("--rtt-ms", type=float, default=0, help="simulated round-trip time")
+    parser.add_argument("--real-delays", action="store_true",
+                        help="endpoints and consoles take as long as at AWS, not half a second")
     parser.add_argument("--sshd", action="store_true", help="run real sshds behind the tunnels")
     parser.add_argument("--sshd-option", action="append", default=[], metavar="KEYWORD=VALUE",
                         help="sshd_config line for all of them")
@@ -90,9 +93,12 @@ def _parser():
 
 def _make(options):
     sshd_options = dict(line.partition("=")[::2] for line in options.sshd_option)
-    return Simulator(options.dir, options.port, options.world, options.fillers,
+    made = Simulator(options.dir, options.port, options.world, options.fillers,
                      options.endpoint_fillers, options.key_type, not options.no_resume,
                      options.rtt_ms, options.sshd, sshd_options)
+    if options.real_delays:
+        made.world.settings.update(REAL_DELAYS)
+    return made
 
 
 def _announce(options, sim):

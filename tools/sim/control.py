@@ -6,7 +6,7 @@ import socket
 import threading
 
 from . import faults as faults_module
-from . import iam
+from . import console, iam
 from .world import filler_instances
 
 LINE_MAX = 1 << 20
@@ -125,6 +125,8 @@ class Commands:
         self.sim.journal.clear()
         self.sim.faults.clear()
         self.world.offset = 0.0
+        if self.sim.sshds:
+            self.sim.sshds.serial.forget()
 
     def fault(self, kind, **options):
         """switch a fault on, see below; gives its id"""
@@ -199,6 +201,35 @@ class Commands:
             entry["policy"] = [iam.check(d) for d in given]
         return entry["policy"]
 
+    def boot(self, id, how="reboot", size=65536):
+        """let an instance: how=reboot, restart, reimage, be replaced: replace, or chatter size=N"""
+        entry = self.world.instance(id)
+        if entry is None:
+            raise ValueError(f"no instance is called '{id}'")
+        return console.boot(self.sim, entry, how, size)
+
+    def serial(self):
+        """hosts, port, host key and fingerprint of the serial console host; who is on it"""
+        if self.sim.sshds is None:
+            raise ValueError("started without --sshd")
+        return self.sim.sshds.serial.describe()
+
+    def tables(self, name, id=None, value=None):
+        """show or change vpcs, subnets, groups, acls, route_tables, peerings, prefix_lists,
+        images: name=TABLE [id=ID [value=JSON or null]]"""
+        if name not in TABLES:
+            raise ValueError(f"name is one of {', '.join(TABLES)}")
+        table = self.world.data[name]
+        with self.world.lock:
+            if value is not None:
+                given = parse_value(value)
+                if given is None:
+                    del table[id]
+                else:
+                    table[id] = {**table.get(id, {}), **given} if isinstance(given, dict) \
+                        else given
+        return table if id is None else table.get(id)
+
     def add_instances(self, count):
         """add so many fillers"""
         with self.world.lock:
@@ -216,6 +247,9 @@ class Commands:
         """info, stop, start, restart, new-host-key of an instance's sshd; option=VALUE lines"""
         if self.sim.sshds is None:
             raise ValueError("started without --sshd")
+        if action == "new-host-key":
+            # the console has shown the old keys, whether anybody asked or not
+            console.log_of(self.sim, self.world.instance(instance))
         return self.sim.sshds.control(instance, action, options)
 
     def quit(self):
@@ -225,7 +259,9 @@ class Commands:
 
 SHORT_POLICIES = {"allow": [{"Version": "2012-10-17", "Statement": [
     {"Effect": "Allow", "Action": "*", "Resource": "*"}]}], "deny": [{"Statement": []}]}
+TABLES = ("vpcs", "subnets", "groups", "acls", "route_tables", "peerings", "prefix_lists",
+          "images")
 COMMAND_NAMES = ("info", "env", "journal", "count", "violations", "clear", "fault", "faults",
                  "clear_faults", "kinds", "clock", "rtt", "resume", "setting", "settings",
-                 "instance", "endpoint", "policy", "add_instances", "keys", "tunnels", "sshd",
-                 "quit")
+                 "instance", "endpoint", "policy", "boot", "serial", "tables", "add_instances",
+                 "keys", "tunnels", "sshd", "quit")

@@ -9,6 +9,7 @@ import hashlib
 import itertools
 import json
 import re
+import time
 
 from . import authz, xmlout
 from .errors import ApiError
@@ -21,8 +22,8 @@ PAGING = ("MaxResults", "NextToken")
 FILTERS = ("Filter.N.Name", "Filter.N.Value.N")
 FILTER_VALUES_MAX = 200
 _token_numbers = itertools.count()
-_INSTANCE_ID = re.compile(r"i-([0-9a-f]{8}|[0-9a-f]{17})\Z")
-_ENDPOINT_ID = re.compile(r"eice-[0-9a-f]{17}\Z")
+INSTANCE_ID = re.compile(r"i-([0-9a-f]{8}|[0-9a-f]{17})\Z")
+ENDPOINT_ID = re.compile(r"eice-[0-9a-f]{17}\Z")
 
 
 def action(name, *parameters):
@@ -282,7 +283,7 @@ def interface(call, entry):
         "privateIpAddress": address or OMIT, "sourceDestCheck": True,
         "groupSet": group_set(call, entry),
         "attachment": {"attachmentId": "eni-attach-" + entry["id"][2:], "deviceIndex": 0,
-                       "status": "attached", "attachTime": "2026-01-10T08:00:11.000Z",
+                       "status": "attached", "attachTime": entry["launched"],
                        "deleteOnTermination": True, "networkCardIndex": 0},
         **public,
         "privateIpAddressesSet": [{"privateIpAddress": address, "primary": True, **public}]
@@ -303,7 +304,7 @@ def instance_item(call, entry):
         "privateDnsName": private_name(call, entry), "dnsName": public_name(call, entry),
         "reason": "User initiated (2026-01-12 18:00:00 GMT)" if stopped else None,
         "keyName": "ops", "amiLaunchIndex": 0, "productCodes": None,
-        "instanceType": entry["type"], "launchTime": "2026-01-10T08:00:11.000Z",
+        "instanceType": entry["type"], "launchTime": entry["launched"],
         "placement": {"availabilityZone": zone(call, entry) or call.world.region + "a",
                       "groupName": None, "tenancy": "default"},
         "platform": entry["platform"] or OMIT, "monitoring": {"state": "disabled"},
@@ -319,10 +320,11 @@ def instance_item(call, entry):
         "networkInterfaceSet": [interface(call, entry)] if in_vpc else [],
         "ebsOptimized": False, "enaSupport": True,
         "metadataOptions": {"state": "applied", "httpTokens": "required",
-                            "httpPutResponseHopLimit": 2, "httpEndpoint": "enabled",
+                            "httpPutResponseHopLimit": 2, "httpEndpoint": entry["metadata"],
                             "httpProtocolIpv6": "disabled"},
         "enclaveOptions": {"enabled": False},
-        "platformDetails": "Windows" if entry["platform"] else "Linux/UNIX",
+        "platformDetails": call.world.data["images"].get(entry["image"], {}).get(
+            "details", "Windows" if entry["platform"] else "Linux/UNIX"),
         "ipv6Address": entry["ipv6"] or OMIT,
     }
 
@@ -335,7 +337,7 @@ def describe_instances(call):
         if call.params.one("MaxResults"):
             raise ApiError("InvalidParameterCombination", "The parameter instancesSet cannot be "
                            "used with the parameter maxResults")
-        entries = pick(entries, ids, _INSTANCE_ID, "InvalidInstanceID", "instance ID")
+        entries = pick(entries, ids, INSTANCE_ID, "InvalidInstanceID", "instance ID")
     entries = select(entries, call.params.filters(), instance_filters(call))
     entries, token = page(call, entries, 5, 1000)
     reservations = {}
@@ -390,7 +392,7 @@ def endpoint_item(call, entry):
         "networkInterfaceIdSet": ["eni-" + entry["id"][5:]], "vpcId": entry["vpc"],
         "availabilityZone": subnet.get("zone", call.world.region + "a"),
         "availabilityZoneId": subnet.get("zone_id", "euw1-az2"),
-        "createdAt": "2026-01-09T15:43:53.000Z", "subnetId": entry["subnet"],
+        "createdAt": entry["created"], "subnetId": entry["subnet"],
         "preserveClientIp": entry["preserve_ip"], "securityGroupIdSet": entry["groups"],
         "tagSet": tag_set(entry), "ipAddressType": entry["address_type"],
         "publicDnsNames": names["publicDnsNames"],
@@ -400,10 +402,11 @@ def endpoint_item(call, entry):
 @action("DescribeInstanceConnectEndpoints", "InstanceConnectEndpointId.N", *FILTERS, *PAGING)
 def describe_endpoints(call):
     call.world.settle()
-    entries = call.world.data["endpoints"]
+    now = time.monotonic()
+    entries = [e for e in call.world.data["endpoints"] if e["shown"] <= now]
     ids = call.params.many("InstanceConnectEndpointId")
     if ids:
-        entries = pick(entries, ids, _ENDPOINT_ID, "InvalidInstanceConnectEndpointId",
+        entries = pick(entries, ids, ENDPOINT_ID, "InvalidInstanceConnectEndpointId",
                        "instance connect endpoint ID")
     entries = select(entries, call.params.filters(), ENDPOINT_FILTERS)
     entries, token = page(call, entries, 1, 50)

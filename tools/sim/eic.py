@@ -6,7 +6,7 @@ import json
 import re
 import struct
 
-from . import authz
+from . import authz, console, serial
 from .errors import ApiError
 
 ACTIONS = {}
@@ -31,6 +31,7 @@ _INSTANCE_ID = re.compile(r"i-[a-f0-9]+\Z")
 _USER = re.compile(r"(?:[A-Za-z_][A-Za-z0-9@._-]{0,30}[A-Za-z0-9$_-]?"
                    r"|(?=.{2,32}\Z)[0-9]{1,32}[A-Za-z@._-][A-Za-z0-9@._-]*[A-Za-z0-9$_-]?)\Z")
 _ZONE = re.compile(r"(\w+-){2,3}\d+\w+\Z")
+_NOT_A_STRING = {"SerialPort": int}
 _LENGTHS = {"InstanceId": (10, 32), "InstanceOSUser": (1, 32), "AvailabilityZone": (6, 32),
             "SSHPublicKey": (80, 4096)}
 _KEY_TYPES = ("ssh-ed25519", "ssh-rsa")
@@ -55,8 +56,11 @@ def check_members(body, required, optional):
     for name, value in body.items():
         if name not in required and name not in optional:
             raise invalid(f"Unknown member '{name}'")
-        if not isinstance(value, str):
-            raise ApiError("SerializationException", f"Member '{name}' must be a string")
+        kind = _NOT_A_STRING.get(name, str)
+        if not isinstance(value, kind):
+            raise ApiError("SerializationException", f"Member '{name}' must be a {kind.__name__}")
+        if kind is not str:
+            continue
         low, high = _LENGTHS[name]
         if not low <= len(value) <= high:
             raise invalid(f"Value of '{name}' failed to satisfy constraint: Member must have "
@@ -118,6 +122,49 @@ def send_ssh_public_key(call):
         raise ApiError("EC2InstanceStateInvalidException",
                        "Instance is not in a state where key can be pushed")
     world.push_key(entry["id"], body["InstanceOSUser"], body["SSHPublicKey"].strip())
+    return {"Success": True}
+
+
+def check_serial(call, entry):
+    """What keeps a session from beginning."""
+    if not call.world.data["serial_console"]:
+        raise ApiError("SerialConsoleAccessDisabledException", "Your account is not authorized "
+                       "to use the EC2 Serial Console. To authorize your account, run the "
+                       "EnableSerialConsoleAccess API.")
+    if not console.is_nitro(entry):
+        raise ApiError("EC2InstanceTypeInvalidException", "The instance type is not supported "
+                       "for connecting via the serial console.")
+    if entry["state"] not in serial.STATES:
+        raise ApiError("EC2InstanceStateInvalidException", "Unable to connect because the "
+                       f"instance is not in a valid state: {entry['state']}.")
+    if entry["serial"].get("unsupported"):
+        raise ApiError("SerialConsoleSessionUnsupportedException", "Your instance's BIOS version "
+                       "is unsupported for EC2 serial console connection. Reboot your instance.")
+    host = call.sim.sshds.serial if call.sim.sshds else None
+    if host is None:
+        raise ApiError("SerialConsoleSessionUnavailableException", "Unable to start a serial "
+                       "console session. Please try again.")
+    if not host.free(entry["id"]):
+        raise ApiError("SerialConsoleSessionLimitExceededException",
+                       "The instance currently has 1 active serial console session. Only 1 "
+                       "session is supported at a time.")
+
+
+@action("SendSerialConsoleSSHPublicKey", ("InstanceId", "SSHPublicKey"), ("SerialPort",))
+def send_serial_key(call):
+    body = call.params
+    check_patterns(body)
+    check_key(body["SSHPublicKey"])
+    if body.get("SerialPort", 0) != 0:
+        raise invalid("Value at 'SerialPort' failed to satisfy constraint: Member must have "
+                      "value less than or equal to 0")
+    entry = call.world.instance(body["InstanceId"])
+    call.authorize("ec2-instance-connect:SendSerialConsoleSSHPublicKey",
+                   authz.arn(call, "instance/" + body["InstanceId"]), authz.instance_keys(entry))
+    if entry is None:
+        raise ApiError("EC2InstanceNotFoundException", "The specified instance was not found")
+    check_serial(call, entry)
+    call.world.push_key(entry["id"], serial.PORT_SUFFIX, body["SSHPublicKey"].strip())
     return {"Success": True}
 
 

@@ -57,6 +57,8 @@ KINDS = {
     "success-false": ("answer", {}, "SendSSHPublicKey answers Success:false"),
     "empty-page": ("page", {}, "an empty page that carries a token"),
     "repeat-token": ("page", {}, "answer with the token that was sent"),
+    "endpoint-fails": ("endpoint", {"message": "Internal error. Try again."},
+                       "what is asked of an endpoint ends in -failed, with this StateMessage"),
     "refuse": ("refuse", {"status": 403, "code": "AccessDeniedException",
                           "message": "User is not authorized to perform this action",
                           "body": "json"},

@@ -19,6 +19,7 @@ from .control import ControlServer, Commands
 from .faults import Faults
 from .journal import Journal
 from .oidc import Issuer
+from .serial import SerialHost
 from .sigv4 import Verifier
 from .sshd import Sshds
 from .sso import Center
@@ -90,6 +91,7 @@ class Simulator:
             self._spawn(self._accept_loop, listener)
         if self.sshd_options is not None:
             self.sshds = Sshds(self, self.sshd_options)
+            self.sshds.serial = SerialHost(self.sshds)
             self.sshds.start()
         with open(os.path.join(self.dir, "info.json"), "w", encoding="utf-8") as f:
             json.dump({"port": self.port, "pid": os.getpid(), "env": self.env()}, f)
@@ -207,10 +209,18 @@ class Simulator:
             raise ValueError(f"no credential is called '{credential}'")
         out = {"AWS_ACCESS_KEY_ID": entry["access_key"], "AWS_SECRET_ACCESS_KEY": entry["secret"],
                "AWS_REGION": self.world.region, "AWS_CA_BUNDLE": self.ca_file,
-               "EICE_CONNECT_TO": f"::127.0.0.1:{self.port}"}
+               "EICE_CONNECT_TO": self._connect_to()}
         if entry["token"]:
             out["AWS_SESSION_TOKEN"] = entry["token"]
         return out
+
+    def _connect_to(self):
+        """Everything is here, but the serial console host has a port of its own."""
+        rules = [f"::127.0.0.1:{self.port}"]
+        if self.sshds:
+            port = self.sshds.serial.sshd.port
+            rules = [f"{h}:22:127.0.0.1:{port}" for h in self.sshds.serial.hosts()] + rules
+        return " ".join(rules)
 
     def ctl(self, command, **arguments):
         """A control command, in process; see `python3 tools/sim ctl --help`."""

@@ -145,6 +145,8 @@ def free_port():
 class Sshd:
     """The server of one instance."""
 
+    kinds = KEY_TYPES
+
     def __init__(self, owner, instance):
         self.owner = owner
         self.instance = instance
@@ -162,21 +164,27 @@ class Sshd:
 
     def prepare(self):
         """Directory, accounts, lookup script and host keys."""
-        uid = self.owner.uid
         self._make_dir(self.dir)
         self._make_dir(os.path.join(self.dir, "home"))
+        self.write_accounts()
+        self.write("lookup", LOOKUP.format(socket=self.owner.key_socket,
+                                           instance=self.instance["id"]))
+        self.new_host_keys()
+
+    def home_of(self, user):
+        return os.path.join(self.dir, "home", user)
+
+    def write_accounts(self):
+        uid = self.owner.uid
         shell = "/bin/bash" if os.path.exists("/bin/bash") else "/bin/sh"
         lines = []
         for user in self.instance["users"]:
-            home = os.path.join(self.dir, "home", user)
+            home = self.home_of(user)
             self._make_dir(home)
             lines.append(f"{user}:x:{uid}:{uid}:{user}:{home}:{shell}\n")
         lines.append(f"{KEY_SERVICE_USER}:x:{uid}:{uid}::/:/usr/sbin/nologin\n")
         self.write("passwd", "".join(lines))
         self.write("group", f"{self.instance['users'][0]}:x:{uid}:\n")
-        self.write("lookup", LOOKUP.format(socket=self.owner.key_socket,
-                                           instance=self.instance["id"]))
-        self.new_host_keys()
 
     def _make_dir(self, path):
         os.makedirs(path, mode=0o700, exist_ok=True)
@@ -186,9 +194,9 @@ class Sshd:
         return os.path.join(self.dir, f"host_{kind}")
 
     def new_host_keys(self):
-        """All three. The first RSA key is the same for all instances: making one takes long."""
+        """All of them. The first RSA key is the same for all instances: one takes long to make."""
         first = not os.path.exists(self.key_path("rsa"))
-        for kind in KEY_TYPES:
+        for kind in self.kinds:
             for path in (self.key_path(kind), self.key_path(kind) + ".pub"):
                 if os.path.exists(path):
                     os.unlink(path)
@@ -203,7 +211,7 @@ class Sshd:
     def host_keys(self):
         """The public lines."""
         lines = []
-        for kind in KEY_TYPES:
+        for kind in self.kinds:
             with open(self.key_path(kind) + ".pub", encoding="ascii") as f:
                 lines.append(f.read().strip())
         return lines
@@ -211,7 +219,7 @@ class Sshd:
     def config(self):
         overridden = {name.lower() for name in self.options}
         own = "".join(f"{name} {value}\n" for name, value in self.options.items())
-        host_keys = "\n".join(f"HostKey {self.key_path(kind)}" for kind in KEY_TYPES)
+        host_keys = "\n".join(f"HostKey {self.key_path(kind)}" for kind in self.kinds)
         text = CONFIG.format(port=self.port, dir=self.dir, host_keys=host_keys,
                              python=self.owner.python, wrapper=self.owner.wrapper,
                              key_user=KEY_SERVICE_USER)
@@ -289,6 +297,7 @@ class Sshds:
         self.has_penalties = self._version() >= (9, 8)
         self.dir = self.keeper = self.key_server = None
         self.servers = {}
+        self.serial = None  # a serial.SerialHost, set before start()
         self.lock = threading.RLock()
 
     def _version(self):
@@ -324,6 +333,7 @@ class Sshds:
                   if i["state"] == "running" and i["targets"].get("22") == "sshd"]
         failures = []
         threads = [threading.Thread(target=self._start_one, args=(i, failures)) for i in wanted]
+        threads.append(threading.Thread(target=self._start_serial, args=(failures,)))
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -340,9 +350,26 @@ class Sshds:
         except (SetupError, OSError) as e:
             failures.append(e)
 
+    def _start_serial(self, failures):
+        try:
+            self.serial.start()
+        except (SetupError, OSError) as e:
+            failures.append(e)
+
+    def replace(self, old, instance):
+        """An instance has taken the place of another."""
+        self.servers.pop(old).stop()
+        failures = []
+        self._start_one(instance, failures)
+        self.serial.sshd.learn()
+        if failures:
+            raise failures[0]
+
     def stop(self):
         for server in self.servers.values():
             server.stop()
+        if self.serial:
+            self.serial.stop()
         if self.key_server:
             self.key_server.stop()
         if self.dir:
@@ -351,7 +378,13 @@ class Sshds:
     def _lookup(self, instance, user, fingerprint):
         """The active keys of this instance and user, for the lookup script."""
         time.sleep(self.sim.world.settings["key_delay_ms"] / 1000)
-        keys = [k["key"] for k in self.sim.world.active_keys(instance, user)]
+        world = self.sim.world
+        if instance == self.serial.ID:
+            keys = self.serial.keys(user)
+        elif world.accepts_keys(instance):
+            keys = [k["key"] for k in world.active_keys(instance, user)]
+        else:
+            keys = []
         self.sim.journal.add("key-lookup", instance=instance, user=user, fingerprint=fingerprint,
                              active=len(keys))
         return keys

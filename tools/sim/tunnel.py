@@ -21,7 +21,7 @@ import select
 import socket
 import time
 
-from . import authz, targets, wsframes
+from . import authz, network, targets, wsframes
 from .conn import RECORD, Gone
 from .errors import ApiError
 from .wsframes import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Fatal, close_frame, frame
@@ -603,10 +603,14 @@ def find_target(call, entry, address, port):
     """What the endpoint's dial meets: a target spec, "refuse", or "blackhole"."""
     world = call.world
     with world.lock:
-        found = world.by_address(entry["vpc"], address)
-        if found is None or not world.reaches(entry, found, address, port):
-            return "blackhole"
-        if found["state"] != "running":
+        found = network.find(world.data, entry, address)
+        if found is None or found["state"] != "running":
+            why = "no instance" if found is None else found["state"]
+        else:
+            why = network.obstacle(world, entry, found, address, port)
+        if why:
+            call.sim.journal.add("unreachable", endpoint=entry["id"], address=str(address),
+                                 port=port, why=why)
             return "blackhole"
         spec = found["targets"].get(str(port), "refuse")
     if spec == "sshd":

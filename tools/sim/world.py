@@ -2,12 +2,13 @@
 
 All of it is data. A JSON file given with --world replaces the top-level members it names. The
 keys of an instance: id, name, state, vpc, subnet, ip, ipv6, public_ip, groups, users, targets,
-tags, type, image, platform, reservation. `targets` maps a port to what answers there: "sshd"
-(the real one, if running), "HOST:PORT", or a behaviour of targets.py such as "echo" or "refuse".
+tags, type, image, platform, reservation, launched, package (are the Instance Connect scripts
+there?), metadata, console, serial. `targets` maps a port to what answers there: "sshd" (the real
+one, if running), "HOST:PORT", or a behaviour of targets.py such as "echo" or "refuse". What a
+world file leaves out of an instance or endpoint is as in instance() and endpoint() below.
 """
 
 import copy
-import ipaddress
 import json
 import secrets
 import threading
@@ -34,7 +35,18 @@ STATE_CODES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 4
                "stopping": 64, "stopped": 80}
 
 SETTINGS = {
+    # an endpoint's states; None means endpoint_change_ms
     "endpoint_change_ms": 500,
+    "endpoint_create_ms": None,
+    "endpoint_update_ms": None,
+    "endpoint_delete_ms": None,
+    "endpoint_gone_ms": 500,
+    "endpoint_hidden_ms": 0,
+    "endpoints_per_region": 5,
+    "rules_per_group": 60,
+    "console_delay_ms": 0,
+    "serial_rest_ms": 30000,
+    "serial_session_s": 3600,
     "key_seconds": 60,
     "key_delay_ms": 0,
     "replay_grace_ms": 2000,
@@ -53,8 +65,13 @@ SETTINGS = {
     "sts_seconds": 0,  # not 0: how long the keys of STS live, whatever was asked for
 }
 
+# How long AWS takes, about.
+REAL_DELAYS = {"endpoint_create_ms": 60000, "endpoint_update_ms": 30000,
+               "endpoint_delete_ms": 120000, "endpoint_gone_ms": 10000,
+               "console_delay_ms": 120000, "endpoint_hidden_ms": 2000}
+
 VPCS = {
-    MAIN_VPC: {"cidr": "10.20.0.0/16"},
+    MAIN_VPC: {"cidr": "10.20.0.0/16", "ipv6_cidr": "2001:db8:12:3400::/56"},
     "vpc-0ddd3333eee4444aa": {"cidr": "10.30.0.0/16"},
     "vpc-0ddd3333eee4444bb": {"cidr": "10.40.0.0/16"},
     "vpc-0ddd3333eee4444cc": {"cidr": "10.50.0.0/16"},
@@ -98,15 +115,55 @@ def default_groups():
     }
 
 
+def default_acls():
+    """The default ACL of each VPC lets everything pass."""
+    entries = [{"number": 100, "egress": egress, "action": "allow", "protocol": "-1",
+                "cidr": cidr, "from": None, "to": None}
+               for egress in (False, True) for cidr in ("0.0.0.0/0", "::/0")]
+    return {"acl-" + vpc[4:]: {"vpc": vpc, "default": True, "subnets": [], "tags": {},
+                               "entries": copy.deepcopy(entries)} for vpc in VPCS}
+
+
+def default_route_tables():
+    """The main table of each VPC, with nothing but the local routes that every table has."""
+    return {"rtb-" + vpc[4:]: {"vpc": vpc, "main": True, "subnets": [], "routes": [], "tags": {}}
+            for vpc in VPCS}
+
+
+def image(name, owner, alias=None, **extra):
+    return {"name": name, "owner": owner, "alias": alias, "platform": None,
+            "details": "Linux/UNIX", **extra}
+
+
+IMAGES = {
+    "ami-0aa11bb22cc33dd44": image("al2023-ami-2023.3.20240108.0-kernel-6.1-arm64",
+                                   "137112412989", "amazon"),
+    "ami-0ab11bb22cc33dd44": image("ubuntu/images/hvm-ssd/ubuntu-jammy-22.04-arm64-server-"
+                                   "20240101", "099720109477"),
+    "ami-0ac11bb22cc33dd44": image("debian-12-arm64-20240102-1614", "136693071363"),
+    "ami-0ad11bb22cc33dd44": image("Windows_Server-2022-English-Full-Base-2024.01.16",
+                                   "801119661308", "amazon", platform="windows",
+                                   details="Windows"),
+    "ami-0ae11bb22cc33dd44": image("RHEL-9.3.0_HVM-20231101-arm64-5-Hourly2-GP2",
+                                   "309956199498", details="Red Hat Enterprise Linux"),
+}
+
+
 def instance(number, name, **extra):
     """A running instance in the main subnet unless `extra` says otherwise."""
     entry = {"id": f"i-0123456789abcde{number:02x}", "name": name, "state": "running",
              "vpc": MAIN_VPC, "subnet": MAIN_SUBNET, "ip": f"10.20.1.{number}", "ipv6": None,
              "public_ip": None, "groups": [APP_GROUP], "users": ["ec2-user"],
              "targets": {"22": "refuse", "3389": "refuse"}, "tags": {}, "type": "t4g.small",
-             "image": "ami-0aa11bb22cc33dd44", "platform": None, "console": None}
+             "image": "ami-0aa11bb22cc33dd44", "platform": None, "console": None,
+             "reservation": None, "launched": "2026-01-10T08:00:11.000Z", "boots": [],
+             "package": True, "metadata": "enabled", "serial": {}}
     entry.update(extra)
     return entry
+
+
+def new_instance_id():
+    return "i-" + secrets.token_hex(9)[:17]
 
 
 def box(number, name, target):
@@ -121,7 +178,8 @@ def default_instances():
         instance(0xf1, "app & web-2", ip="10.20.1.24", targets=sshd, users=["ubuntu"],
                  tags={"Env": "prod", "Role": "app <blue>"}, image="ami-0ab11bb22cc33dd44"),
         instance(0xf2, "db 1 (primary)", ip="10.20.2.25", subnet=OTHER_SUBNET, targets=sshd,
-                 users=["admin"], tags={"Env": "test", "Star": "a*b"}),
+                 users=["admin"], tags={"Env": "test", "Star": "a*b"},
+                 image="ami-0ac11bb22cc33dd44"),
         instance(0x10, "batch", state="stopped"),
         instance(0x11, "old", state="terminated", vpc=None, subnet=None, ip=None, groups=[]),
         instance(0x12, "fresh", state="pending"),
@@ -135,6 +193,7 @@ def default_instances():
                  subnet="subnet-0aaa1111bbb22220c", groups=[]),
         instance(0x18, "six", ip=None, ipv6="2001:db8:12:3400::18", targets=sshd),
         instance(0x19, "windows-1", platform="windows", users=["Administrator"],
+                 image="ami-0ad11bb22cc33dd44",
                  targets={"22": "refuse", "3389": "echo"}),
         instance(0x1a, "fenced", groups=[SHUT_GROUP], targets={"22": "echo"}),
         box(0x20, "refuse-box", "refuse"), box(0x21, "blackhole-box", "blackhole"),
@@ -149,7 +208,8 @@ def default_instances():
 def endpoint(id_, vpc, subnet, state="create-complete", **extra):
     entry = {"id": id_, "vpc": vpc, "subnet": subnet, "state": state, "message": None,
              "groups": [], "tags": {}, "preserve_ip": False, "address_type": "dualstack",
-             "due": None}
+             "due": None, "next": None, "shown": 0.0,
+             "created": "2026-01-09T15:43:53.000Z"}
     entry.update(extra)
     return entry
 
@@ -214,7 +274,12 @@ def default_world():
             "vpcs": copy.deepcopy(VPCS), "subnets": copy.deepcopy(SUBNETS),
             "groups": default_groups(), "instances": default_instances(),
             "endpoints": default_endpoints(), "credentials": default_credentials(),
-            "service_linked_role": True,
+            "service_linked_role": True, "acls": default_acls(),
+            "route_tables": default_route_tables(), "peerings": {},
+            "prefix_lists": {"pl-0123456789abcdef0": {
+                "name": "office", "entries": ["10.20.0.0/16"], "tags": {}}},
+            "images": copy.deepcopy(IMAGES), "serial_console": False,
+            "serial_managed_by": "account",
             "roles": roles.default_roles(), "mfa": roles.default_mfa()}
 
 
@@ -228,16 +293,6 @@ def filler_endpoints(count):
             for n in range(count)]
 
 
-def _overlaps(rule, port, address, groups):
-    """Does a security group rule cover this port and this peer (address and groups)?"""
-    if rule["protocol"] != "-1" and not rule["from"] <= port <= rule["to"]:
-        return False
-    if rule["source"].startswith("sg-"):
-        return rule["source"] in groups
-    network = ipaddress.ip_network(rule["source"])
-    return address is not None and address.version == network.version and address in network
-
-
 class World:
     """The data plus the keys that were pushed. Callers hold `lock` while they change data."""
 
@@ -248,12 +303,18 @@ class World:
                 given = json.load(f)
             self.data["settings"].update(given.pop("settings", {}))
             self.data.update(given)
+            self.data["instances"] = [{**instance(0, None), **i}
+                                      for i in self.data["instances"]]
+            self.data["endpoints"] = [{**endpoint(None, None, None), **e}
+                                      for e in self.data["endpoints"]]
         self.data["instances"] += filler_instances(fillers)
         self.data["endpoints"] += filler_endpoints(endpoint_fillers)
+        self.settings["endpoints_per_region"] += endpoint_fillers
         self.lock = threading.RLock()
         self.secret = secrets.token_bytes(32)
         self.offset = 0.0
         self.keys = []
+        self.launches = {}
         self.credentials = {c["access_key"]: c for c in self.data["credentials"]}
         self.fresh_expiries()
 
@@ -282,15 +343,30 @@ class World:
             if entry["due"] is None or now < entry["due"]:
                 continue
             entry["due"] = None
-            if entry["state"] == "delete-in-progress":
+            if entry["state"] == "delete-complete":
                 self.data["endpoints"].remove(entry)
-            else:
-                entry["state"] = entry["state"].replace("in-progress", "complete")
+                continue
+            self._finish(entry)
+            if entry["state"] == "delete-complete":
+                entry["due"] = now + self.settings["endpoint_gone_ms"] / 1000
 
-    def begin(self, entry, state):
-        """Puts an endpoint into an -in-progress state that settle() will end."""
+    def _finish(self, entry):
+        """From -in-progress to -complete, or to -failed with the words that were laid down."""
+        following = entry["next"] or {}
+        failed = "message" in following
+        entry["state"] = entry["state"].replace("in-progress", "failed" if failed else "complete")
+        entry["message"] = None
+        entry.update(following)
+        entry["next"] = None
+
+    def begin(self, entry, state, following=None, failure=None):
+        """Puts an endpoint into an -in-progress state that settle() will end: with the members
+        in `following` changed, or failed with `failure` as its message."""
+        ms = self.settings[f"endpoint_{state.split('-')[0]}_ms"]
+        ms = self.settings["endpoint_change_ms"] if ms is None else ms
         entry["state"] = state
-        entry["due"] = time.monotonic() + self.settings["endpoint_change_ms"] / 1000
+        entry["next"] = following if failure is None else {"message": failure}
+        entry["due"] = time.monotonic() + ms / 1000
 
     def instance(self, id_or_name):
         """By id or Name; None when there is none."""
@@ -302,6 +378,21 @@ class World:
     def endpoint(self, id_):
         self.settle()
         return next((e for e in self.data["endpoints"] if e["id"] == id_), None)
+
+    def snapshot(self):
+        """A copy of all that tests change, for restore()."""
+        return copy.deepcopy({k: v for k, v in self.data.items() if k != "credentials"}), {
+            c["access_key"]: copy.deepcopy(c["policy"]) for c in self.data["credentials"]}
+
+    def restore(self, snapshot):
+        """The world as it was; the keys pushed since are forgotten."""
+        data, policies = copy.deepcopy(snapshot)
+        with self.lock:
+            self.data.update(data)
+            for entry in self.data["credentials"]:
+                entry["policy"] = policies.get(entry["access_key"], entry["policy"])
+            self.keys.clear()
+            self.launches.clear()
 
     def credential(self, name):
         return next((c for c in self.data["credentials"] if name in (c["name"], c["access_key"])),
@@ -320,7 +411,7 @@ class World:
 
     def tags_of(self, id_):
         """The tags of a resource, to be read or changed; None when there is no such thing."""
-        for table in ("vpcs", "subnets", "groups"):
+        for table in ("vpcs", "subnets", "groups", "acls", "route_tables", "prefix_lists"):
             if id_ in self.data[table]:
                 return self.data[table][id_].setdefault("tags", {})
         entry = next((i for i in self.data["instances"] + self.data["endpoints"]
@@ -353,37 +444,16 @@ class World:
                            f"{self.region}.{suffix}")
         return out
 
-    def by_address(self, vpc, address):
-        """The instance of a VPC with this private IPv4 or IPv6 address."""
-        for entry in self.data["instances"]:
-            if entry["vpc"] == vpc and address in [ipaddress.ip_address(a) for a in
-                                                   (entry["ip"], entry["ipv6"]) if a]:
-                return entry
-        return None
-
-    def reaches(self, endpoint_, instance_, address, port):
-        """Would address family and security groups let the endpoint dial the instance?"""
-        kind = endpoint_["address_type"]
-        if kind != "dualstack" and kind != f"ipv{address.version}":
-            return False
-        groups = self.data["groups"]
-        egress = [r for g in endpoint_["groups"] for r in groups[g]["egress"]]
-        ingress = [r for g in instance_["groups"] for r in groups[g]["ingress"]]
-        source = self.endpoint_address(endpoint_, address.version)
-        return (any(_overlaps(r, port, address, instance_["groups"]) for r in egress)
-                and any(_overlaps(r, port, source, endpoint_["groups"]) for r in ingress))
-
-    def endpoint_address(self, endpoint_, version):
-        """The address of the endpoint's network interface in its subnet."""
-        subnet = self.data["subnets"].get(endpoint_["subnet"], {})
-        cidr = subnet.get("cidr" if version == 4 else "ipv6_cidr")
-        return ipaddress.ip_network(cidr)[250] if cidr else None
-
     def push_key(self, instance_id, user, key):
         with self.lock:
             self._forget_old_keys()
             self.keys.append({"instance": instance_id, "user": user, "key": key,
                               "until": time.monotonic() + self.settings["key_seconds"]})
+
+    def accepts_keys(self, instance_id):
+        """Do pushed keys reach its sshd: are the scripts there, and the metadata service?"""
+        entry = self.instance(instance_id)
+        return entry is not None and entry["package"] and entry["metadata"] == "enabled"
 
     def active_keys(self, instance_id=None, user=None):
         """The keys still valid, of one instance and user or of all."""
