@@ -2995,6 +2995,18 @@ EICE_API void eice_posix_process(eice_posix *x, const struct pollfd *fds,
 typedef void (*eice_ready_fn)(void *user, int fd, int revents);
 EICE_API eice_err eice_posix_watch(eice_posix *x, int fd, int events,
                                    eice_ready_fn ready, void *user);
+/* Addresses of a host, as a connection gets them: literal, from the file of
+ * hosts, from the servers. `done` is called once, before this returns or from
+ * eice_posix_process: EICE_OK with one address at least, NAME_NOT_FOUND,
+ * DNS_TIMEOUT, DNS_FAILED, LIMIT (96 names wait), MEMORY, ARGUMENT. `name` is
+ * borrowed until then. */
+typedef void (*eice_found_fn)(void *user, eice_err code,
+                              const eice_addresses *found);
+EICE_API void eice_posix_lookup(eice_posix *x, eice_str name,
+                                eice_found_fn done, void *user);
+/* Forgets the look-ups of this user, as eice_posix_free does all: `done` is
+ * not called. */
+EICE_API void eice_posix_lookup_cancel(eice_posix *x, const void *user);
 /* Runs until the goal is reached or the connection is done; blocks. */
 EICE_API eice_err eice_posix_wait(eice_posix *x, eice_conn *c);
 /* Carries stdin-like `in` and stdout-like `out` through an open tunnel until
@@ -23636,18 +23648,24 @@ typedef struct eicei_query {
     uint8_t *in;     /* TCP answer, on the heap */
 } eicei_query;
 
-typedef struct eicei_lookup {
-    bool used;
+/* Who gets the addresses: a connection's need, or a function. */
+typedef struct eicei_asker {
     eice_conn *conn;
     uint32_t need;
+    eice_found_fn done; /* NULL: the connection */
+    void *user;
+} eicei_asker;
+
+typedef struct eicei_lookup {
+    bool used;
+    eicei_asker to;
     eice_dns dns;
     eicei_query query[EICEI_QUERIES];
 } eicei_lookup;
 
 /* A name that waits for a look-up to become free. */
 typedef struct eicei_waiting {
-    eice_conn *conn;
-    uint32_t need;
+    eicei_asker to;
     eice_str name;
 } eicei_waiting;
 
@@ -24055,14 +24073,30 @@ EICEI_PRIVATE void eicei_query_stream(eice_posix *x, eicei_lookup *l,
     }
 }
 
+EICEI_PRIVATE void eicei_found(const eicei_asker *to, eice_err code,
+                               eice_addresses *found)
+{
+    eice_answer a;
+
+    if (to->done != NULL) {
+        to->done(to->user, code, found);
+        return;
+    }
+    memset(&a, 0, sizeof a);
+    a.code = code;
+    a.addresses = found;
+    eice_conn_answer(to->conn, to->need, &a);
+}
+
 /* Hands out what a look-up wants to send, and its result when it is done;
  * true when it answered. */
 EICEI_PRIVATE bool eicei_lookup_step(eice_posix *x, eicei_lookup *l,
                                      uint64_t now_ms)
 {
+    const eicei_asker to = l->to;
     eice_dns_query m;
     eice_addresses found;
-    eice_answer a;
+    eice_err code;
 
     eice_dns_tick(&l->dns, now_ms);
     while (eice_dns_next(&l->dns, &m)) {
@@ -24071,11 +24105,9 @@ EICEI_PRIVATE bool eicei_lookup_step(eice_posix *x, eicei_lookup *l,
     if (!eice_dns_done(&l->dns, &found)) {
         return false;
     }
-    memset(&a, 0, sizeof a);
-    a.code = l->dns.error.code;
-    a.addresses = &found;
-    eice_conn_answer(l->conn, l->need, &a);
+    code = l->dns.error.code;
     eicei_lookup_close(x, l);
+    eicei_found(&to, code, &found);
     return true;
 }
 
@@ -24195,21 +24227,6 @@ EICEI_PRIVATE eice_err eicei_getaddrinfo(eice_str name, eice_addresses *out)
 
 #endif
 
-EICEI_PRIVATE void eicei_resolved(eice_posix *x, eice_conn *c, uint32_t id,
-                                  eice_err code, eice_addresses *found)
-{
-    eice_answer a;
-
-    memset(&a, 0, sizeof a);
-    if (code == EICE_OK) {
-        eicei_family_only(found, x->o.family);
-        a.addresses = found;
-        code = found->count > 0 ? EICE_OK : EICE_E_NAME_NOT_FOUND;
-    }
-    a.code = code;
-    eice_conn_answer(c, id, &a);
-}
-
 /* What waits begins, first come first served, while look-ups are free. */
 EICEI_PRIVATE void eicei_lookups_begin(eice_posix *x, uint64_t now_ms)
 {
@@ -24222,8 +24239,7 @@ EICEI_PRIVATE void eicei_lookups_begin(eice_posix *x, uint64_t now_ms)
             continue;
         }
         l->used = true;
-        l->conn = x->waiting[0].conn;
-        l->need = x->waiting[0].need;
+        l->to = x->waiting[0].to;
         /* its error, too, shows in the next step */
         (void)eice_dns_init(&l->dns, &x->dns, x->waiting[0].name, &x->random,
                             now_ms);
@@ -24233,31 +24249,72 @@ EICEI_PRIVATE void eicei_lookups_begin(eice_posix *x, uint64_t now_ms)
     }
 }
 
-EICEI_PRIVATE void eicei_resolve(eice_posix *x, eice_conn *c,
-                                 const eice_need *need, uint64_t now_ms)
+EICEI_PRIVATE void eicei_resolve(eice_posix *x, const eicei_asker *to,
+                                 eice_str name, uint64_t now_ms)
 {
     eice_addresses found;
     eicei_waiting *w;
     eice_err code;
 
     found.count = 0;
-    code = eicei_hosts(x, need->name, &found);
+    code = eicei_hosts(x, name, &found);
     if (code == EICE_E_NAME_NOT_FOUND && x->o.getaddrinfo) {
-        code = eicei_getaddrinfo(need->name, &found);
+        code = eicei_getaddrinfo(name, &found);
     } else if (code == EICE_E_NAME_NOT_FOUND) {
         code = !eicei_dns_ready(x)                   ? EICE_E_MEMORY
                : x->waiting_count == EICEI_WAITING ? EICE_E_LIMIT
                                                      : EICE_OK;
         if (code == EICE_OK) {
             w = &x->waiting[x->waiting_count++];
-            w->conn = c;
-            w->need = need->id;
-            w->name = need->name; /* lives as long as the need */
+            w->to = *to;
+            w->name = name; /* lives as long as the need */
             eicei_lookups_begin(x, now_ms);
             return;
         }
     }
-    eicei_resolved(x, c, need->id, code, &found);
+    if (code == EICE_OK) {
+        eicei_family_only(&found, x->o.family);
+        code = found.count > 0 ? EICE_OK : EICE_E_NAME_NOT_FOUND;
+    }
+    eicei_found(to, code, &found);
+}
+
+void eice_posix_lookup(eice_posix *x, eice_str name, eice_found_fn done,
+                       void *user)
+{
+    eicei_asker to;
+
+    memset(&to, 0, sizeof to);
+    to.done = done;
+    to.user = user;
+    eicei_resolve(x, &to, name, eice_posix_now().ms);
+}
+
+/* The look-ups of one connection, or of one user. */
+EICEI_PRIVATE void eicei_lookups_drop(eice_posix *x, const eice_conn *c,
+                                      const void *user)
+{
+    size_t kept = 0;
+    size_t i;
+
+    for (i = 0; i < EICEI_LOOKUPS; i++) {
+        eicei_lookup *l = &x->lookups[i];
+
+        if (l->used && l->to.conn == c && l->to.user == user) {
+            eicei_lookup_close(x, l);
+        }
+    }
+    for (i = 0; i < x->waiting_count; i++) {
+        if (x->waiting[i].to.conn != c || x->waiting[i].to.user != user) {
+            x->waiting[kept++] = x->waiting[i];
+        }
+    }
+    x->waiting_count = kept;
+}
+
+void eice_posix_lookup_cancel(eice_posix *x, const void *user)
+{
+    eicei_lookups_drop(x, NULL, user);
 }
 
 /* ---- needs ------------------------------------------------------------- */
@@ -24295,6 +24352,7 @@ EICEI_PRIVATE void eicei_need_answer(eice_posix *x, eicei_peer *p,
 {
     uint8_t seed[64];
     char path[1024];
+    eicei_asker to;
     eice_answer a;
 
     memset(&a, 0, sizeof a);
@@ -24303,7 +24361,10 @@ EICEI_PRIVATE void eicei_need_answer(eice_posix *x, eicei_peer *p,
         eicei_need_file(x, p->conn, need);
         return;
     case EICE_NEED_RESOLVE:
-        eicei_resolve(x, p->conn, need, now_ms);
+        memset(&to, 0, sizeof to);
+        to.conn = p->conn;
+        to.need = need->id;
+        eicei_resolve(x, &to, need->name, now_ms);
         return;
     case EICE_NEED_DIAL:
         eicei_dial(p, need);
@@ -24427,21 +24488,10 @@ eice_err eice_posix_add(eice_posix *x, eice_conn *c)
 
 void eice_posix_remove(eice_posix *x, eice_conn *c)
 {
-    size_t kept = 0;
     size_t i;
     size_t k;
 
-    for (i = 0; i < EICEI_LOOKUPS; i++) {
-        if (x->lookups[i].used && x->lookups[i].conn == c) {
-            eicei_lookup_close(x, &x->lookups[i]);
-        }
-    }
-    for (i = 0; i < x->waiting_count; i++) {
-        if (x->waiting[i].conn != c) {
-            x->waiting[kept++] = x->waiting[i];
-        }
-    }
-    x->waiting_count = kept;
+    eicei_lookups_drop(x, c, NULL);
     for (i = 0; i < EICEI_PEERS; i++) {
         eicei_peer *p = &x->peers[i];
 
@@ -24469,6 +24519,9 @@ void eice_posix_free(eice_posix *x)
     }
     for (i = 0; i < EICEI_PEERS; i++) {
         eice_posix_remove(x, x->peers[i].conn);
+    }
+    for (i = 0; i < EICEI_LOOKUPS; i++) {
+        eicei_lookup_close(x, &x->lookups[i]);
     }
     alloc = x->alloc;
     eice_drbg_wipe(&x->random);

@@ -40,6 +40,14 @@ def read_all(sock):
     return b"".join(out)
 
 
+def can_connect(port):
+    try:
+        dial(port).close()
+    except OSError:
+        return False
+    return True
+
+
 def digest_back(sock):
     """Answers only after the client's end: what it got, and its SHA-256 twice as often."""
     data = read_all(sock)
@@ -94,10 +102,11 @@ class Running:
 
 
 @contextlib.contextmanager
-def forwarding(w, *options, command=("-N",)):
+def forwarding(w, *options, command=("-N",), env=None, wanted=None):
     """`eice ssh -N` with port 0s, and the ports that were chosen."""
-    running = Running(w, "ssh", *command, *options, "web-1")
-    wanted = sum(o.startswith("0:") or o == "0" for o in options)
+    running = Running(w, "ssh", *command, *options, "web-1", env=env)
+    if wanted is None:
+        wanted = sum(o.startswith("0:") or o == "0" for o in options)
     end = time.monotonic() + 20
     while len(ports := re.findall(r"Allocated port (\d+)", running.err)) < wanted:
         check(time.monotonic() < end and running.process.poll() is None,
@@ -203,6 +212,59 @@ def remote_ends(w):
             sock.connect(there)
             sock.sendall(b"path to path")
             equal(sock.recv(20), b"path to path", "echo")
+
+
+@test(seconds=90)
+def many_remote_dynamic(w):
+    """-R PORT: SOCKS at the server, destinations are looked up and dialed from here."""
+    known(w)
+    hosts = w.write("hosts", "127.0.0.1 here.test\n192.0.2.1 two.test\n127.0.0.1 two.test\n")
+    servers = w.write("resolv.conf", "nameserver 127.0.0.1:1\n")
+    env = w.env(EICE_HOSTS=hosts, EICE_RESOLV_CONF=servers)
+    with Server(digest_back) as server, \
+            forwarding(w, "-R", "0", "-R", f"127.0.0.1:0:here.test:{server.port}", env=env,
+                       wanted=2) as ((port, fixed), running):
+        lines = re.findall(r"Allocated port \d+ for remote forward to (\S+)", running.err)
+        equal(lines, ["socks:0", f"here.test:{server.port}"], "what it says")
+        exchange_many(lambda: socks5(port, "here.test", server.port)[0], "connections through -R")
+        check(exchange(lambda: dial(fixed), 1), "a destination by its name")
+        for host, code in (("localhost", 5), ("nowhere.test", 4)):
+            sock, got = socks5(port, host, free_port())
+            with sock:
+                equal((got, sock.recv(10)), (code, b""), f"SOCKS code and end for {host}")
+        running.expect(r"-> nowhere.test:\d+: ")
+        with dial(port) as sock:
+            sock.sendall(b"no request at all\r\n\r\n")
+            sock.shutdown(socket.SHUT_WR)
+            read_all(sock)
+
+
+@test
+def remote_dynamic_clients(w):
+    """curl there, over a UNIX socket too; a server that hangs up first."""
+    known(w)
+    curl = need("curl", "curl")
+    page = pattern(300_000)
+    there = os.path.join(w.remote_home(), "socks.sock")
+
+    def serve(sock):
+        while not sock.recv(65536).endswith(b"\r\n\r\n"):
+            pass
+        sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(page) + page)
+
+    with Server(serve) as server, \
+            forwarding(w, "-R", "localhost:0", "-R", there, wanted=1) as ((port,), _):
+        for how in (["--socks5-hostname", f"127.0.0.1:{port}"],
+                    ["--socks4a", f"127.0.0.1:{port}"],
+                    ["--socks5-hostname", f"localhost{there}"],
+                    ["-p", "-x", f"http://127.0.0.1:{port}"]):
+            if how[1].endswith(".sock"):
+                eventually(lambda: os.path.exists(there), True, "the socket there")
+                how = ["--proxy", f"socks5h://localhost{there}"]
+            result = w.run([curl, "-sS", "--noproxy", "", "-m", "20", *how,
+                            f"http://localhost:{server.port}/"])
+            result.expect(0, f"curl {how}")
+            check(result.out == page, f"curl {how} gets the page")
 
 
 @test
@@ -679,6 +741,36 @@ def remote_survives(w):
                 except OSError:
                     check(time.monotonic() < end, "nobody listens there")
                     time.sleep(0.05)
+
+
+@test
+def remote_ready(w):
+    """-R 0 in the ready line; a port that is taken ends it at first, is asked for again later."""
+    known(w)
+    with Server(echo) as server:
+        to = f"localhost:{server.port}"
+        with keeping(w, "web-1", "-R", "0", "-R", f"0:{to}") as (ready, _):
+            places = {place["by"]: place for place in ready["listen"]}
+            equal(set(places), {"remote-socks", "remote"}, "what carries them")
+            check("to" not in places["remote-socks"], "no destination")
+            equal((places["remote"]["bind"], places["remote"]["to_port"]),
+                  ("localhost", server.port), "places")
+            with dial(places["remote"]["bind_port"]) as sock:
+                sock.sendall(b"x")
+                equal(sock.recv(10), b"x", "echo")
+            sock, code = socks5(places["remote-socks"]["bind_port"], "localhost", server.port)
+            sock.close()
+            equal(code, 0, "SOCKS code")
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            result = w.eice("forward", "web-1", "-R", f"127.0.0.1:{port}:{to}").expect(1)
+            contains(result.err, f"does not listen on 127.0.0.1 port {port}", "the error")
+        with keeping(w, "web-1", "-R", f"127.0.0.1:{port}:{to}") as (_, running):
+            w.sshd("web-1", "stop")
+            with socket.create_server(("127.0.0.1", port)):
+                w.sshd("web-1", "start")
+                running.expect("does not listen on 127.0.0.1 port")
+            eventually(lambda: can_connect(port), True, "it listens again", 15)
 
 
 @test

@@ -17,6 +17,8 @@
 #define PIPE_CHUNK 4096   /* a pipe that poll calls writable takes as much */
 #define DRAIN_MS 2000     /* for a client to see the end of its stream */
 #define TUNNEL_IDLE_MS 5000
+#define DIAL_MS 15000     /* one address, unless --connect-timeout says */
+#define REMOTE_AGAIN_MS 5000
 #define PLACE 300
 
 struct cli_forward {
@@ -24,7 +26,8 @@ struct cli_forward {
     char kind;            /* L, D, R; T: a tunnel to a port of the instance */
     const char *text;     /* as typed */
     char bind[256];       /* address, name, "*"; a path begins with / */
-    char host[256];       /* name, address; a path begins with / */
+    char host[256];       /* name, address; a path begins with /; "socks" of
+                             -R without one, which asks as -D does */
     uint16_t port;
     uint16_t host_port;
 };
@@ -40,14 +43,16 @@ typedef struct listener {
 typedef struct remote {
     const cli_forward *forward;
     int number;           /* -1: none */
-    bool settled;         /* it listens, or never will */
+    bool settled;         /* it listens, or does not */
+    uint64_t again_ms;    /* when it is asked for again; 0: never */
 } remote;
 
 typedef enum relay_state {
     RELAY_ASKING,   /* a SOCKS client has not said where it wants to */
     RELAY_WAITING,  /* for a session, or a free channel */
     RELAY_OPENING,
-    RELAY_DIALING,  /* -R: the connection to its destination here */
+    RELAY_RESOLVING, /* -R: its destination here */
+    RELAY_DIALING,
     RELAY_OPEN,
     RELAY_REFUSED,  /* the client gets its answer, then the end */
     RELAY_DRAINING, /* all was delivered; waits for the client to hang up */
@@ -69,11 +74,15 @@ typedef struct relay {
     bool in_open;         /* the client may send more */
     bool out_open;        /* the client was not told the end */
     bool told;            /* the far side was */
-    bool second;          /* -R: localhost is tried as ::1 */
+    bool found;           /* -R: the addresses are there, or a code */
+    eice_err code;
+    size_t tried;         /* of the addresses */
+    eice_addresses addresses;
     uint64_t sent;
     uint64_t got;
     uint64_t began_ms;
-    uint64_t until_ms;    /* DRAINING, or a tunnel without input; 0: none */
+    uint64_t until_ms;    /* DIALING, DRAINING, or a tunnel without input;
+                             0: none */
     char from[EICE_IP_TEXT + 16];
     char host[256];
     uint16_t port;
@@ -93,6 +102,7 @@ struct cli_forwards {
     remote remotes[EICE_MAX_LISTENERS];
     size_t remote_count;
     bool remote_failed;
+    bool keeps;           /* `eice forward`: asks again for what failed */
     relay *relays[CLI_RELAYS];
     size_t relay_count;
     size_t most;
@@ -225,6 +235,10 @@ bool cli_forward_add(cli *c, char kind, const char *text)
     good = split(text, &in);
     if (good && kind == 'D') {
         good = parse_listen(f, &in, 0) == in.count && f->bind[0] != '/';
+    } else if (good && kind == 'R' && in.count <= 2 && !parse_hop(f, &in)) {
+        copy(f->host, "socks"); /* OpenSSH's word for it */
+        f->host_port = 0;
+        good = parse_listen(f, &in, 0) == in.count;
     } else if (good) {
         good = kind == 'T' ? parse_own(f, &in) : parse_hop(f, &in);
     }
@@ -465,6 +479,18 @@ static bool listen_one(cli_forwards *t, const cli_forward *f)
 
 /* ---- one connection ---------------------------------------------------- */
 
+/* The client is at the other side: -R. */
+static bool backwards(const relay *r)
+{
+    return r->forward != NULL && r->forward->kind == 'R';
+}
+
+static bool asks(const cli_forward *f)
+{
+    return f->kind == 'D' || (f->kind == 'R' && f->host_port == 0
+                              && f->host[0] != '/');
+}
+
 static uint64_t now_ms(void)
 {
     return eice_posix_now().ms;
@@ -529,6 +555,7 @@ static void relay_free(cli_forwards *t, size_t i)
                 (unsigned)(now_ms() - r->began_ms));
     }
     drop_far(t, r);
+    eice_posix_lookup_cancel(t->r->x, r);
     if (r->forward != NULL && r->in >= 0) {
         close(r->in);
     }
@@ -706,7 +733,19 @@ static ssize_t write_local(relay *r, const void *data, size_t len)
     return n > 0 ? n : 0;
 }
 
-static bool send_answer(relay *r)
+/* Into `out_data`, when that is empty. */
+static bool read_far(cli_forwards *t, relay *r)
+{
+    if (r->out_at < r->out_len) {
+        return false;
+    }
+    r->out_at = 0;
+    r->out_len = far_read(t, r, r->out_data, sizeof r->out_data);
+    r->got += r->out_len;
+    return r->out_len > 0;
+}
+
+static bool send_answer(cli_forwards *t, relay *r)
 {
     const uint8_t *p;
     size_t n;
@@ -715,7 +754,8 @@ static bool send_answer(relay *r)
     if (r->socks == NULL || (n = eice_socks_out(r->socks, &p)) == 0) {
         return false;
     }
-    done = write_local(r, p, n);
+    done = backwards(r) ? (ssize_t)far_write(t, r, p, n)
+                        : write_local(r, p, n);
     eice_socks_out_ack(r->socks, (size_t)done);
     return done > 0;
 }
@@ -727,21 +767,37 @@ static bool answered(const relay *r)
     return r->socks == NULL || eice_socks_out(r->socks, &p) == 0;
 }
 
+static void begin_asking(relay *r)
+{
+    r->socks = (eice_socks *)calloc(1, sizeof *r->socks);
+    r->state = r->socks != NULL ? RELAY_ASKING : RELAY_OVER;
+}
+
+static void look_up(cli_forwards *t, relay *r);
+
 static bool ask(cli_forwards *t, relay *r)
 {
-    const bool moved = read_local(r);
-    eice_str in = eice_str_make(r->in_data + r->in_at, r->in_len - r->in_at);
+    const bool back = backwards(r);
+    const bool moved = back ? read_far(t, r) : read_local(r);
+    const uint8_t *data = back ? r->out_data : r->in_data;
+    size_t *at = back ? &r->out_at : &r->in_at;
+    const size_t len = back ? r->out_len : r->in_len;
+    eice_str in = eice_str_make(data + *at, len - *at);
     const eice_socks_event event = eice_socks_feed(r->socks, &in);
 
-    r->in_at = r->in_len - in.len;
+    *at = len - in.len;
     if (event == EICE_SOCKS_CONNECT) {
         snprintf(r->host, sizeof r->host, "%s", r->socks->host);
         r->port = r->socks->port;
         r->state = RELAY_WAITING;
+        if (back) {
+            look_up(t, r);
+        }
     } else if (event == EICE_SOCKS_FAILED) {
         cli_say(t->r->c, "%s: %s", r->from, r->socks->error.text);
         r->state = RELAY_REFUSED;
-    } else if (!r->in_open) {
+    } else if (back ? (far_state(t, r) & (FAR_ENDED | FAR_GONE)) != 0
+                    : !r->in_open) {
         r->state = RELAY_OVER;
     }
     return moved || event != EICE_SOCKS_MORE;
@@ -808,17 +864,11 @@ static bool upstream(cli_forwards *t, relay *r)
 
 static bool downstream(cli_forwards *t, relay *r)
 {
-    bool moved = false;
+    bool moved = read_far(t, r);
     size_t n;
 
-    if (r->out_at == r->out_len) {
-        r->out_at = 0;
-        r->out_len = far_read(t, r, r->out_data, sizeof r->out_data);
-        r->got += r->out_len;
-        moved = r->out_len > 0;
-        if (moved && r->until_ms != 0) {
-            r->until_ms = now_ms() + TUNNEL_IDLE_MS;
-        }
+    if (moved && r->until_ms != 0) {
+        r->until_ms = now_ms() + TUNNEL_IDLE_MS;
     }
     if (r->out_at < r->out_len) {
         n = (size_t)write_local(r, r->out_data + r->out_at,
@@ -868,64 +918,132 @@ static bool ends(cli_forwards *t, relay *r)
     return true;
 }
 
-static bool drain(relay *r)
+static bool drain(cli_forwards *t, relay *r)
 {
-    const bool moved = read_local(r);
+    const bool back = backwards(r) && r->in < 0; /* was never connected */
+    const bool moved = back ? read_far(t, r) : read_local(r);
 
     r->in_at = r->in_len;
-    if (!r->in_open) {
+    r->out_at = back ? r->out_len : r->out_at;
+    if (back ? (far_state(t, r) & FAR_ENDED) != 0 : !r->in_open) {
         r->state = RELAY_OVER;
     }
     return moved;
 }
 
-/* ---- -R: connections that come from there ------------------------------ */
-
-/* Towards the destination here; -1 with errno. */
-static int dial(const relay *r)
+/* The client has its refusal: only the end is left. */
+static void turn_away(cli_forwards *t, relay *r)
 {
-    const char *host = strcmp(r->host, "localhost") != 0 ? r->host
-                       : r->second                       ? "::1"
-                                                         : "127.0.0.1";
-    endpoint a;
-    const socklen_t len = address_make(&a, host, r->port);
-    const int on = 1;
-    const int fd = len != 0 ? socket(a.any.sa_family, SOCK_STREAM, 0) : -1;
-    int number;
-
-    if (len == 0) {
-        errno = EADDRNOTAVAIL;
+    r->state = RELAY_DRAINING;
+    r->until_ms = now_ms() + DRAIN_MS;
+    if (backwards(r)) {
+        eice_channel_eof(t->ssh, r->channel);
+    } else {
+        (void)shutdown(r->out, SHUT_WR);
     }
-    if (fd < 0) {
-        return -1;
-    }
-    set_flags(fd);
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    if (connect(fd, &a.any, len) != 0 && errno != EINPROGRESS) {
-        number = errno;
-        close(fd);
-        errno = number;
-        return -1;
-    }
-    return fd;
 }
 
-static void dial_again(cli_forwards *t, relay *r, int number)
+/* ---- -R: connections that come from there ------------------------------ */
+
+/* No connection to its destination: errno, or the code of the look-up. */
+static void dial_failed(cli_forwards *t, relay *r, int number)
 {
     char to[PLACE];
 
-    if (!r->second && strcmp(r->host, "localhost") == 0) {
-        r->second = true;
+    relay_name(r, to);
+    cli_say(t->r->c, "%s -> %s: %s", r->from, to,
+            r->code != EICE_OK ? eice_err_text(r->code) : strerror(number));
+    r->state = RELAY_OVER;
+    r->until_ms = 0;
+    if (r->socks != NULL) {
+        eice_socks_reply(r->socks,
+                         r->code == EICE_OK && number == ECONNREFUSED
+                             ? EICE_SOCKS_REFUSED
+                         : r->code == EICE_OK && number == ETIMEDOUT
+                             ? EICE_SOCKS_EXPIRED
+                             : EICE_SOCKS_HOST_UNREACHABLE);
+        r->state = RELAY_REFUSED;
+    }
+}
+
+/* Begins to connect; 0, or errno. */
+static int dial_one(relay *r, const endpoint *a, socklen_t len)
+{
+    const int on = 1;
+    const int fd = socket(a->any.sa_family, SOCK_STREAM, 0);
+    int number;
+
+    if (fd < 0) {
+        return errno;
+    }
+    set_flags(fd);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    if (connect(fd, &a->any, len) != 0 && errno != EINPROGRESS) {
+        number = errno;
+        close(fd);
+        return number;
+    }
+    r->in = fd;
+    r->out = fd;
+    r->writable = false;
+    return 0;
+}
+
+/* Towards the next address; `number` is why the last one did not do. */
+static void dial_next(cli_forwards *t, relay *r, int number)
+{
+    const uint32_t limit = t->r->c->conn.connect_timeout_ms;
+    char text[EICE_IP_TEXT];
+    endpoint a;
+    socklen_t len;
+
+    if (r->in >= 0) {
         close(r->in);
-        r->in = dial(r);
-        r->out = r->in;
-        if (r->in >= 0) {
+        r->in = -1;
+        r->out = -1;
+    }
+    while (r->tried < (r->host[0] == '/' ? 1 : r->addresses.count)) {
+        (void)eice_ip_format(&r->addresses.ip[r->tried], text);
+        len = address_make(&a, r->host[0] == '/' ? r->host : text, r->port);
+        r->tried++;
+        number = dial_one(r, &a, len);
+        if (number == 0) {
+            r->state = RELAY_DIALING;
+            r->until_ms = now_ms() + (limit != 0 ? limit : DIAL_MS);
             return;
         }
     }
-    relay_name(r, to);
-    cli_say(t->r->c, "%s -> %s: %s", r->from, to, strerror(number));
-    r->state = RELAY_OVER;
+    dial_failed(t, r, number);
+}
+
+static void looked_up(void *user, eice_err code, const eice_addresses *found)
+{
+    relay *r = (relay *)user;
+
+    r->found = true;
+    r->code = code;
+    if (code == EICE_OK) {
+        r->addresses = *found;
+    }
+}
+
+/* The name of the destination, which is ours to resolve. */
+static void look_up(cli_forwards *t, relay *r)
+{
+    r->state = RELAY_RESOLVING;
+    if (r->host[0] == '/') {
+        r->found = true;
+    } else {
+        eice_posix_lookup(t->r->x, eice_str_c(r->host), looked_up, r);
+    }
+}
+
+static bool resolving(cli_forwards *t, relay *r)
+{
+    if (r->found) {
+        dial_next(t, r, 0);
+    }
+    return r->found;
 }
 
 static bool dialing(cli_forwards *t, relay *r)
@@ -933,39 +1051,47 @@ static bool dialing(cli_forwards *t, relay *r)
     socklen_t size = sizeof(int);
     int number = 0;
 
-    if (!r->writable) {
+    if (!r->writable && now_ms() < r->until_ms) {
         return false;
     }
+    if (!r->writable) {
+        number = ETIMEDOUT;
+    } else if (getsockopt(r->in, SOL_SOCKET, SO_ERROR, &number, &size) != 0) {
+        number = errno;
+    }
     r->writable = false;
-    if (getsockopt(r->in, SOL_SOCKET, SO_ERROR, &number, &size) == 0
-        && number == 0) {
-        r->state = RELAY_OPEN;
-    } else {
-        dial_again(t, r, number);
+    if (number != 0) {
+        dial_next(t, r, number);
+        return true;
+    }
+    r->state = RELAY_OPEN;
+    r->until_ms = 0;
+    if (r->socks != NULL) {
+        eice_socks_reply(r->socks, EICE_SOCKS_OK);
     }
     return true;
 }
 
 static void accept_remote(cli_forwards *t, int channel, const remote *from)
 {
+    const cli_forward *f = from->forward;
     relay *r = relay_new(t, -1, -1);
 
     if (r == NULL) {
         eice_channel_close(t->ssh, channel);
         return;
     }
-    r->forward = from->forward;
+    r->forward = f;
     r->channel = channel;
-    r->state = RELAY_DIALING;
     snprintf(r->from, sizeof r->from, "remote port %u",
              (unsigned)eice_listen_port(t->ssh, from->number));
-    snprintf(r->host, sizeof r->host, "%s", from->forward->host);
-    r->port = from->forward->host_port;
-    r->in = dial(r);
-    r->out = r->in;
-    if (r->in < 0) {
-        dial_again(t, r, errno);
+    if (asks(f)) {
+        begin_asking(r);
+        return;
     }
+    snprintf(r->host, sizeof r->host, "%s", f->host);
+    r->port = f->host_port;
+    look_up(t, r);
 }
 
 static void settle(cli_forwards *t, remote *m)
@@ -978,6 +1104,7 @@ static void settle(cli_forwards *t, remote *m)
         cli_report(t->r->c, eice_listen_error(t->ssh, m->number));
         eice_ssh_unlisten(t->ssh, m->number);
         m->number = -1;
+        m->again_ms = t->keeps ? now_ms() + REMOTE_AGAIN_MS : 0;
         t->remote_failed = true;
     } else if ((state & EICE_LISTEN_OPEN) == 0) {
         return;
@@ -989,6 +1116,26 @@ static void settle(cli_forwards *t, remote *m)
     m->settled = true;
 }
 
+static void ask_remote(cli_forwards *t, remote *m)
+{
+    const cli_forward *f = m->forward;
+    eice_listen_opts o;
+
+    memset(&o, 0, sizeof o);
+    o.host = strcmp(f->bind, "*") == 0 ? "" : f->bind;
+    o.port = f->port;
+    o.path = f->bind[0] == '/' ? f->bind : NULL;
+    m->again_ms = 0;
+    m->number = eice_ssh_listen(t->ssh, &o);
+    m->settled = m->number < 0;
+    if (m->number < 0) {
+        cli_say(t->r->c, "-R %s: %s", f->text,
+                eice_err_text((eice_err)m->number));
+        m->number = -1;
+        t->remote_failed = true;
+    }
+}
+
 static bool remotes_step(cli_forwards *t)
 {
     bool moved = false;
@@ -996,9 +1143,16 @@ static bool remotes_step(cli_forwards *t)
     int channel;
     size_t i;
 
-    for (i = 0; i < t->remote_count; i++) {
-        if (t->ssh != NULL && !t->remotes[i].settled) {
-            settle(t, &t->remotes[i]);
+    for (i = 0; t->ssh != NULL && i < t->remote_count; i++) {
+        remote *m = &t->remotes[i];
+
+        if (m->again_ms != 0 && now_ms() >= m->again_ms) {
+            ask_remote(t, m);
+            moved = true;
+        }
+        if (!m->settled) {
+            settle(t, m);
+            moved = m->settled || moved;
         }
     }
     while (t->ssh != NULL && t->remote_count > 0
@@ -1020,29 +1174,18 @@ static bool remotes_step(cli_forwards *t)
 static void ask_remotes(cli_forwards *t)
 {
     const cli_forward *f;
-    eice_listen_opts o;
     remote *m;
 
     t->remote_count = 0;
+    t->remote_failed = false;
     for (f = t->r->c->forwards; f != NULL; f = f->next) {
         if (f->kind != 'R' || t->remote_count == EICE_MAX_LISTENERS) {
             t->remote_failed = t->remote_failed || f->kind == 'R';
             continue;
         }
-        memset(&o, 0, sizeof o);
-        o.host = strcmp(f->bind, "*") == 0 ? "" : f->bind;
-        o.port = f->port;
-        o.path = f->bind[0] == '/' ? f->bind : NULL;
         m = &t->remotes[t->remote_count++];
         m->forward = f;
-        m->number = eice_ssh_listen(t->ssh, &o);
-        m->settled = m->number < 0;
-        if (m->number < 0) {
-            cli_say(t->r->c, "-R %s: %s", f->text,
-                    eice_err_text((eice_err)m->number));
-            m->number = -1;
-            t->remote_failed = true;
-        }
+        ask_remote(t, m);
     }
 }
 
@@ -1060,7 +1203,7 @@ bool cli_forwards_settled(const cli_forwards *t)
 
 static bool relay_step(cli_forwards *t, relay *r)
 {
-    bool moved = send_answer(r);
+    bool moved = send_answer(t, r);
 
     switch (r->state) {
     case RELAY_ASKING:
@@ -1069,11 +1212,16 @@ static bool relay_step(cli_forwards *t, relay *r)
         return begin_far(t, r) || moved;
     case RELAY_OPENING:
         return opening(t, r) || moved;
+    case RELAY_RESOLVING:
+        return resolving(t, r);
     case RELAY_DIALING:
         return dialing(t, r);
     case RELAY_OPEN:
+        if (!answered(r)) {
+            return moved; /* before anything else */
+        }
         moved = upstream(t, r) || moved;
-        if (r->state == RELAY_OPEN && answered(r)) {
+        if (r->state == RELAY_OPEN) {
             moved = downstream(t, r) || moved;
             moved = ends(t, r) || moved;
         }
@@ -1082,13 +1230,11 @@ static bool relay_step(cli_forwards *t, relay *r)
         if (r->forward == NULL) {
             r->state = RELAY_OVER;
         } else if (answered(r)) {
-            r->state = RELAY_DRAINING;
-            r->until_ms = now_ms() + DRAIN_MS;
-            (void)shutdown(r->out, SHUT_WR);
+            turn_away(t, r);
         }
         return moved;
     case RELAY_DRAINING:
-        return drain(r) || moved;
+        return drain(t, r) || moved;
     case RELAY_OVER:
         break;
     }
@@ -1130,9 +1276,8 @@ static void accept_one(cli_forwards *t, listener *l)
                                              : 0;
     snprintf(r->from, sizeof r->from, "%s port %u", address, (unsigned)port);
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    if (l->forward->kind == 'D') {
-        r->socks = (eice_socks *)calloc(1, sizeof *r->socks);
-        r->state = r->socks != NULL ? RELAY_ASKING : RELAY_OVER;
+    if (asks(l->forward)) {
+        begin_asking(r);
         return;
     }
     snprintf(r->host, sizeof r->host, "%s", l->forward->host);
@@ -1163,6 +1308,7 @@ static int relay_in_events(cli_forwards *t, relay *r)
     case RELAY_OPEN:
         return (far_state(t, r) & FAR_READY) != 0 ? POLLIN : 0;
     case RELAY_WAITING:
+    case RELAY_RESOLVING:
     case RELAY_DIALING:
     case RELAY_REFUSED:
     case RELAY_OVER:
@@ -1185,7 +1331,8 @@ size_t cli_forwards_fds(cli_forwards *t, struct pollfd *fds, size_t cap)
 
         if (r != NULL) {
             const int in = relay_in_events(t, r);
-            const int out = r->out_at < r->out_len || !answered(r)
+            const int out = r->out_at < r->out_len
+                                    || (!answered(r) && !backwards(r))
                                     || r->state == RELAY_DIALING
                                 ? POLLOUT
                                 : 0;
@@ -1242,7 +1389,8 @@ bool cli_forwards_work(cli_forwards *t, const struct pollfd *fds, size_t n)
             cli_trail(t->r->c, r->conn, &r->conn_seen);
         }
         if (r->state == RELAY_OVER
-            || (r->until_ms != 0 && now >= r->until_ms)) {
+            || (r->until_ms != 0 && now >= r->until_ms
+                && r->state != RELAY_DIALING)) {
             relay_free(t, i);
             t->again = true;
         }
@@ -1262,6 +1410,11 @@ uint64_t cli_forwards_deadline(const cli_forwards *t)
         if (r != NULL && r->until_ms != 0 && r->until_ms < least) {
             least = r->until_ms;
         }
+    }
+    for (i = 0; t->ssh != NULL && i < t->remote_count; i++) {
+        const uint64_t due = t->remotes[i].again_ms;
+
+        least = due != 0 && due < least ? due : least;
     }
     return least;
 }
@@ -1309,11 +1462,10 @@ void cli_forwards_attach(cli_forwards *t, eice_ssh *ssh)
         }
         r->channel = -1;
         if (r->state == RELAY_OPENING
-            || (r->state == RELAY_OPEN && untouched(r)
-                && r->forward->kind != 'R')) {
+            || (r->state == RELAY_OPEN && untouched(r) && !backwards(r))) {
             r->state = RELAY_WAITING;
             r->told = false;
-        } else if (r->state == RELAY_OPEN || r->state == RELAY_DIALING) {
+        } else if (r->state == RELAY_OPEN || backwards(r)) {
             r->state = RELAY_OVER;
         }
     }
@@ -1414,26 +1566,41 @@ static void json_place(FILE *out, const char *name, const char *host,
     }
 }
 
+static void json_listener(FILE *out, const cli_forward *f,
+                          const char *address, uint16_t port)
+{
+    fputc('{', out);
+    json_place(out, "bind", f->bind[0] == '/' ? f->bind : address, port);
+    if (!asks(f)) {
+        fputc(',', out);
+        json_place(out, "to", f->host, f->host_port);
+    }
+    fprintf(out, ",\"by\":\"%s\"}",
+            f->kind == 'D'   ? "socks"
+            : f->kind == 'T' ? "tunnel"
+            : f->kind == 'L' ? "ssh"
+            : asks(f)        ? "remote-socks"
+                             : "remote");
+}
+
 void cli_forwards_ready(const cli_forwards *t, FILE *out)
 {
+    size_t count = 0;
     size_t i;
 
     fputs("{\"ready\":true,\"listen\":[", out);
     for (i = 0; i < t->listener_count; i++) {
         const listener *l = &t->listeners[i];
-        const cli_forward *f = l->forward;
-        const bool path = f->bind[0] == '/';
 
-        fputs(i > 0 ? ",{" : "{", out);
-        json_place(out, "bind", path ? f->bind : l->address, l->port);
-        if (f->kind != 'D') {
-            fputc(',', out);
-            json_place(out, "to", f->host, f->host_port);
-        }
-        fprintf(out, ",\"by\":\"%s\"}",
-                f->kind == 'D'   ? "socks"
-                : f->kind == 'T' ? "tunnel"
-                                 : "ssh");
+        fputs(count++ > 0 ? "," : "", out);
+        json_listener(out, l->forward, l->address, l->port);
+    }
+    for (i = 0; i < t->remote_count; i++) {
+        const remote *m = &t->remotes[i];
+
+        fputs(count++ > 0 ? "," : "", out);
+        json_listener(out, m->forward, m->forward->bind,
+                      eice_listen_port(t->ssh, m->number));
     }
     fputs("]}\n", out);
     fflush(out);
@@ -1463,6 +1630,7 @@ typedef struct keeper {
     cli_forwards *t;
     bool needs_ssh;
     bool attached;
+    bool told;            /* that it is ready, on this connection */
     bool was_ready;
     unsigned losses;      /* in a row */
     uint64_t open_ms;
@@ -1550,32 +1718,38 @@ static bool keep(keeper *k)
         k->r.wake_ms = k->retry_ms;
     } else if ((state & EICE_OPEN) != 0 && !k->attached) {
         k->attached = true;
+        k->told = false;
         k->open_ms = now_ms();
         cli_forwards_attach(k->t, eice_conn_ssh(k->r.conn));
-        return say_ready(k);
+    }
+    if (k->attached && !k->told && cli_forwards_settled(k->t)) {
+        k->told = true;
+        return (k->was_ready || !cli_forwards_failed(k->t)) && say_ready(k);
     }
     return true;
 }
 
 static int keep_all(keeper *k)
 {
-    if (!k->needs_ssh && !say_ready(k)) {
-        return CLI_FAILED;
-    }
-    while (k->r.signal == 0) {
-        if (k->needs_ssh && !keep(k)) {
-            return CLI_FAILED;
-        }
-        if (!cli_forwards_listening(k->t)) {
+    bool good = k->needs_ssh || say_ready(k);
+
+    while (good && k->r.signal == 0) {
+        good = !k->needs_ssh || keep(k);
+        if (good && !cli_forwards_listening(k->t)) {
             cli_say(k->r.c, "no listener is left");
-            return CLI_FAILED;
+            good = false;
         }
-        cli_run_turn(&k->r, NULL, 0);
+        if (good) {
+            cli_run_turn(&k->r, NULL, 0);
+        }
+    }
+    if (k->r.conn != NULL) {
+        eice_conn_close(k->r.conn);
     }
     while (k->r.conn != NULL && (eice_conn_state(k->r.conn) & EICE_DONE) == 0) {
         cli_run_turn(&k->r, NULL, 0); /* says good-bye */
     }
-    return CLI_OK;
+    return good ? CLI_OK : CLI_FAILED;
 }
 
 int cli_forward_run(cli *c)
@@ -1601,6 +1775,7 @@ int cli_forward_run(cli *c)
         k->needs_ssh = cli_forward_needs_ssh(c);
         k->t = cli_forwards_new(&k->r);
         if (k->t != NULL && cli_forwards_listen(k->t)) {
+            k->t->keeps = true;
             status = keep_all(k);
         }
         cli_run_close(&k->r);
