@@ -348,6 +348,39 @@ def what_may_not_be_made():
     check("LimitExceeded" in create(sim), "more than the account may have")
 
 
+# --- throttling and clocks ----------------------------------------------------------------------
+
+@test
+def buckets_of_each_service():
+    sim = fresh()
+    line, _ = ed25519_line()
+    push = {"InstanceId": WEB, "InstanceOSUser": "a", "SSHPublicKey": line}
+    for service, name, given, wanted in (
+            ("ec2", "describe_vpcs", {}, "RequestLimitExceeded"),
+            ("sts", "get_caller_identity", {}, "Throttling"),
+            ("ec2-instance-connect", "send_ssh_public_key", push, "ThrottlingException")):
+        call = getattr(client(service, sim), name)
+        sim.ctl("fault", kind="bucket", service=service, size=2, per_second=4)
+        equal([error_code(call, **given) for _ in range(3)], [None, None, wanted], service)
+        time.sleep(0.4)
+        equal(error_code(call, **given), None, service + " refilled")
+        sim.ctl("clear")
+    sim.ctl("fault", kind="bucket", service="tunnel", size=1, per_second=0)
+    equal([base.refusal(sim, tunnel_url(sim, "web-1", maxTunnelDuration=n))[0]
+           for n in (100, 101)], [101, 429], "tunnels")
+
+
+@test
+def clock_of_one_service():
+    sim = fresh()
+    sim.ctl("fault", kind="skew", service="sts", seconds=400)
+    equal(error_code(client("sts", sim).get_caller_identity), "SignatureDoesNotMatch", "STS")
+    equal(error_code(client("ec2", sim).describe_vpcs), None, "EC2")
+    sim.ctl("clear")
+    sim.ctl("fault", kind="skew", service="ec2", seconds=-1000)
+    equal(error_code(client("ec2", sim).describe_vpcs), "RequestExpired", "EC2 far behind")
+
+
 # --- consoles -----------------------------------------------------------------------------------
 
 WEB = "i-0123456789abcdef0"

@@ -8,6 +8,7 @@ patterns), `skip` (the first matches that pass untouched), `times` (how often it
 import fnmatch
 import itertools
 import threading
+import time
 
 # kind: (stage, {parameter: default}, what it does)
 KINDS = {
@@ -34,10 +35,14 @@ KINDS = {
     "http-error": ("call", {"status": 503, "code": "RequestLimitExceeded",
                             "message": "Request limit exceeded."},
                    "answer with an error in the form of the protocol"),
+    "bucket": ("call", {"size": 2, "per_second": 1.0},
+               "throttle: so many calls at once, then so many a second; the error is the one "
+               "of the service"),
     "html-error": ("call", {"status": 502, "text": "<html><h1>502 Bad Gateway</h1></html>"},
                    "answer with a front end's HTML page"),
     "raw": ("call", {"text": "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"},
             "answer with these bytes"),
+    "skew": ("verify", {"seconds": 600}, "the clock of this service is that far ahead"),
     "malformed": ("answer", {}, "spoil the XML or JSON of the answer"),
     "not-utf8": ("answer", {}, "put bytes that are not UTF-8 into the answer"),
     "truncate": ("answer", {"bytes": 100}, "send so much of the body, then close"),
@@ -122,7 +127,7 @@ CONDITIONS = ("host", "service", "action")
 
 def convert(default, value):
     """A parameter's text in the type of its default."""
-    return int(value) if isinstance(default, int) else str(value)
+    return type(default)(value)
 
 
 class Fault:
@@ -138,6 +143,8 @@ class Fault:
             raise ValueError(f"fault {kind} has no parameter {', '.join(sorted(unknown))}")
         self.params = {**defaults, **{k: convert(defaults[k], v) for k, v in options.items()}}
         self.struck = 0
+        self.tokens = float(self.params.get("size", 0))
+        self.filled = time.monotonic()
 
     def __getitem__(self, name):
         return self.params[name]
@@ -153,7 +160,19 @@ class Fault:
             return False
         if self.times and self.struck >= self.times:
             return False
+        if self.kind == "bucket" and self._pay():
+            return False
         self.struck += 1
+        return True
+
+    def _pay(self):
+        """Takes a token, if the bucket holds one by now."""
+        now = time.monotonic()
+        self.tokens = min(self["size"], self.tokens + (now - self.filled) * self["per_second"])
+        self.filled = now
+        if self.tokens < 1:
+            return False
+        self.tokens -= 1
         return True
 
     def describe(self):

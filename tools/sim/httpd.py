@@ -27,6 +27,13 @@ _TUNNEL_HOST = re.compile(r"eice-[0-9a-z]+\.[0-9a-f]+\.(?:fips\.)?"
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 
 
+# How each service says that there were too many calls.
+THROTTLED = {"ec2": ("RequestLimitExceeded", "Request limit exceeded.", 503),
+             "ec2-instance-connect": ("ThrottlingException", "Rate exceeded", 400),
+             "sts": ("Throttling", "Rate exceeded", 400),
+             "tunnel": ("TooManyRequestsException", "Rate exceeded", 429)}
+
+
 class BadRequest(Exception):
     """Not HTTP as a server would take it."""
 
@@ -163,11 +170,12 @@ class Call:
         self.name = None
         self.params = {}
         self.struck = []
+        self.skew = 0
         self.logged = False
 
     @property
     def date(self):
-        return email.utils.formatdate(self.world.clock(), usegmt=True)
+        return email.utils.formatdate(self.world.clock() + self.skew, usegmt=True)
 
     @property
     def where(self):
@@ -281,8 +289,10 @@ def verify(call, region):
     settings = call.world.settings
     window = settings["ec2_window_s" if call.service is ec2 else "api_window_s"]
     name = "ec2-instance-connect" if call.service is tunnel else call.name
+    faults = call.take("verify")
+    call.skew = faults["skew"]["seconds"] if faults else 0
     try:
-        call.identity = call.sim.verifier.verify(call.request, name, region, window)
+        call.identity = call.sim.verifier.verify(call.request, name, region, window, call.skew)
     except AuthError as e:
         code, status = call.service.AUTH_ERRORS[e.kind]
         call.sim.journal.add("auth-failure", conn=call.conn_id, auth=e.kind, detail=e.message)
@@ -327,6 +337,8 @@ def _call_faults(call, faults):
     if "raw" in faults:
         call.conn.sendall(faults["raw"]["text"].encode("latin-1", "replace"))
         raise Gone("fault raw")
+    if "bucket" in faults:
+        return error_answer(call, ApiError(*THROTTLED.get(call.name, THROTTLED["tunnel"])))
     if "html-error" in faults:
         fault = faults["html-error"]
         return Answer(fault["status"], fault["text"].encode(), "text/html")

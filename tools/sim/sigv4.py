@@ -247,11 +247,12 @@ class Verifier:
         self.used = {}
         self.lock = threading.Lock()
 
-    def verify(self, request, service, region, window):
-        """Identity of the signer; raises AuthError. `region` None accepts any."""
+    def verify(self, request, service, region, window, ahead=0):
+        """Identity of the signer; raises AuthError. `region` None accepts any, `ahead` is by
+        how much the clock of this service differs from that of the others."""
         headers = collect_headers(request.headers)
         claim = parse_claim(headers, parse_query(request.query))
-        now = self.clock()
+        now = self.clock() + ahead
         _check_signed_set(claim, headers)
         entry = self._credential(claim)
         self._check_scope(claim, service, region)
