@@ -86,8 +86,8 @@
  *     instance or without an endpoint too.
  *   - Channels: shell, command, subsystem, TCP and UNIX sockets from there,
  *     listeners there; SFTP version 3.
- *   - Credentials: see CREDENTIALS. IAM Identity Center and
- *     credential_process are named in an error, not passed over.
+ *   - Credentials: see CREDENTIALS. IAM Identity Center is named in an error,
+ *     not passed over.
  *   - TLS 1.2 with AES-GCM and ChaCha20-Poly1305 (BearSSL has no TLS 1.3).
  *   - No Windows driver (write one: THE LOOP).
  *
@@ -99,6 +99,7 @@
  *   EICE_NO_SSH            without >>ssh; libssh2 is not needed
  *   EICE_NO_AWS            without >>cred, >>aws, >>conn, >>posix's executor
  *   EICE_NO_POSIX          without >>posix
+ *   EICE_NO_PROCESS        >>posix starts no processes (credential_process)
  *   EICE_NO_STDLIB         no malloc: every allocator must be given
  *   EICE_TLS_OUT           4181  bytes of TLS output buffer
  *   EICE_MAX_BODY          16 MiB  the largest AWS answer kept
@@ -188,7 +189,8 @@
  * AWS_ACCESS_KEY_ID and friends (not with an explicit profile); a profile of
  * ~/.aws/config with a role, whose keys are another profile's; one with a web
  * identity, or AWS_WEB_IDENTITY_TOKEN_FILE; keys in
- * ~/.aws/credentials and ~/.aws/config; container credentials (ECS, EKS Pod
+ * ~/.aws/credentials and ~/.aws/config; a credential_process, between the
+ * keys of the two files; container credentials (ECS, EKS Pod
  * Identity); the instance's own (IMDSv2). Nothing is ever written there.
  * Files, variables and precedence are those of the AWS CLI.
  *
@@ -1995,8 +1997,12 @@ typedef enum eice_need_kind {
                           parameters. Answer: data: the body of an answer that
                           is OK, or a code and `error`. eice_conn does this
                           itself */
-    EICE_NEED_PROMPT   /* name: what to ask the user for. Answer: data: a line,
+    EICE_NEED_PROMPT,  /* name: what to ask the user for. Answer: data: a line,
                           or a code. It may take minutes */
+    EICE_NEED_PROCESS  /* argv: run it without a shell, its input empty.
+                          Answer: data: what it wrote, at most `max` bytes,
+                          when it ended with status 0 within timeout_ms; or a
+                          code and `error`, with what it said */
 } eice_need_kind;
 
 typedef struct eice_need {
@@ -2010,11 +2016,12 @@ typedef struct eice_need {
     int slot;
     bool tls;              /* the rest: FETCH */
     bool direct;
-    uint32_t timeout_ms;
+    uint32_t timeout_ms;   /* PROCESS, too */
     unsigned attempts;
     const eice_pair *params; /* STS */
     size_t param_count;
     const eice_keys *keys;   /* STS: NULL for a call that is not signed */
+    char *const *argv;       /* PROCESS: ends with NULL */
 } eice_need;
 
 typedef struct eice_answer {
@@ -2024,7 +2031,8 @@ typedef struct eice_answer {
     const eice_addresses *addresses;
     int sys_errno;         /* behind `code`, or 0 */
     unsigned status;       /* FETCH: of HTTP */
-    const eice_error *error; /* STS, PROMPT: all about `code`; or NULL */
+    const eice_error *error; /* STS, PROMPT, PROCESS: all about `code`, or
+                                NULL */
 } eice_answer;
 
 /* ---- settings ---------------------------------------------------------- */
@@ -2073,6 +2081,8 @@ typedef struct eice_cred_opts {
                                     them: for the role of role_arn, or that of
                                     AWS_ROLE_ARN or the profile */
     const char *role_arn;
+    uint32_t process_timeout_ms; /* of a credential_process; 0 is 300000: it
+                                    may wait for the user */
 } eice_cred_opts;
 
 #define EICE_CRED_VARIABLES 48 /* of the environment, at most */
@@ -2106,7 +2116,7 @@ typedef struct eice_cred {
                             "environment", "profile NAME (FILE)",
                             "container (HOST)", "instance role NAME",
                             "web identity as ROLE", "role ARN (profile
-                            NAME)" */
+                            NAME)", "credential_process of profile NAME" */
     int64_t expires_unix_s; /* of the keys; 0: not known */
     eice_error error;
     struct {
@@ -2823,6 +2833,7 @@ typedef struct eice_conn_opts {
     const eice_keys *keys;     /* or NULL: the credential chain */
     eice_str web_identity_token; /* or empty, as for eice_cred_opts */
     const char *role_arn;
+    uint32_t process_timeout_ms;
     const char *const *connect_to; /* "HOST:PORT:ADDRESS:PORT", curl's rules */
     size_t connect_to_count;
     bool fips;
@@ -14503,12 +14514,19 @@ EICEI_PRIVATE eicei_cred_verdict eicei_cred_fields(
     k.secret_access_key = eice_str_c(text[1]);
     k.session_token = eice_str_c(text[2]);
     c->expires_unix_s = 0;
-    (void)eice_time_iso_parse(eice_str_c(text[3]), &c->expires_unix_s);
+    if (text[3][0] != 0
+        && !eice_time_iso_parse(eice_str_c(text[3]), &c->expires_unix_s)) {
+        return eicei_cred_broken(c, "%s: %s is not a time", from, names[3]);
+    }
     return eicei_cred_accept(c, &k, from);
 }
 
 static const char *const eicei_cred_service_names[4] = {
     "AccessKeyId", "SecretAccessKey", "Token", "Expiration"
+};
+
+static const char *const eicei_cred_sts_names[4] = {
+    "AccessKeyId", "SecretAccessKey", "SessionToken", "Expiration"
 };
 
 /* ---- container --------------------------------------------------------- */
@@ -14911,13 +14929,11 @@ EICEI_PRIVATE eicei_cred_verdict eicei_cred_sts_keys(eice_cred *c,
                                                      const eice_answer *a,
                                                      const char *what)
 {
-    static const char *const names[4] = {
-        "AccessKeyId", "SecretAccessKey", "SessionToken", "Expiration"
-    };
     if (a->code != EICE_OK) {
         return eicei_cred_told(c, what, a);
     }
-    return eicei_cred_fields(c, a->data, eicei_cred_element, names, what);
+    return eicei_cred_fields(c, a->data, eicei_cred_element,
+                             eicei_cred_sts_names, what);
 }
 
 EICEI_PRIVATE eicei_cred_verdict eicei_cred_web_keys(eice_cred *c,
@@ -15209,6 +15225,131 @@ EICEI_PRIVATE eicei_cred_verdict eicei_cred_load_role(
     return EICEI_CRED_NOTHING;
 }
 
+/* ---- credential_process ------------------------------------------------ */
+
+/* Takes the next word off a command, into `out`: as a shell does that expands
+ * nothing (Python's shlex). 1: a word; 0: the end; -1: a quote or a backslash
+ * is open. */
+EICEI_PRIVATE int eicei_cred_word(eice_str *rest, eice_buf *out)
+{
+    bool word = false;
+    char quote = 0;
+
+    for (; rest->len > 0; rest->ptr++, rest->len--) {
+        const char c = rest->ptr[0];
+        const char next = rest->len > 1 ? rest->ptr[1] : '\0';
+
+        if (quote == 0 && (eicei_cred_blank(c) || c == '\r' || c == '\n')) {
+            if (word) {
+                return 1;
+            }
+            continue;
+        }
+        word = true;
+        if (c == quote) {
+            quote = 0;
+        } else if (quote == 0 && (c == '"' || c == '\'')) {
+            quote = c;
+        } else if (c == '\\' && (quote == 0 || (quote == '"'
+                                 && (next == '"' || next == '\\')))) {
+            if (rest->len < 2) {
+                return -1;
+            }
+            rest->ptr++;
+            rest->len--;
+            eice_put_byte(out, (unsigned char)next);
+        } else {
+            eice_put_byte(out, (unsigned char)c);
+        }
+    }
+    return quote != 0 ? -1 : word ? 1 : 0;
+}
+
+/* The words of a command in c->priv.text: pointers, NULL, what they point to.
+ * NULL when it holds none, or a quote is open, or without memory. */
+EICEI_PRIVATE char **eicei_cred_words(eice_cred *c, eice_str command)
+{
+    const size_t most = command.len / 2 + 2;
+    const size_t bound = most * sizeof(char *) + 2 * command.len + 2;
+    size_t count = 0;
+    int got = -1;
+    eice_buf b;
+    char **argv;
+
+    eice_blob_free(&c->priv.text);
+    c->priv.text.alloc = c->priv.o.alloc;
+    argv = (char **)(void *)eice_blob_room(&c->priv.text, bound,
+                                           EICEI_CRED_STORE_MAX);
+    if (argv == NULL) {
+        eice_fail(&c->error, EICE_E_MEMORY, EICE_STAGE_CREDENTIALS,
+                  "no memory for a command");
+        return NULL;
+    }
+    c->priv.text.len = bound;
+    eice_buf_init(&b, argv + most, bound - most * sizeof(char *));
+    do {
+        argv[count] = b.ptr + b.len;
+        got = eicei_cred_word(&command, &b);
+        eice_put_byte(&b, 0);
+        count += got > 0;
+    } while (got > 0);
+    argv[count] = NULL;
+    return got < 0 || count == 0 ? NULL : argv;
+}
+
+EICEI_PRIVATE eicei_cred_verdict eicei_cred_process_keys(
+    eice_cred *c, const eice_answer *a)
+{
+    const eicei_cred_run *const r = eicei_cred_run_of(c);
+    const eice_str name = r->profile[r->at].name;
+    char from[sizeof c->provider];
+    eice_str version;
+    eice_buf b;
+
+    eice_buf_init(&b, from, sizeof from);
+    eice_putf(&b, "credential_process of profile %S", &name);
+    (void)eice_buf_c(&b);
+    if (a->code != EICE_OK) {
+        return eicei_cred_broken(c, "%s: %s", from,
+                                 a->error != NULL ? a->error->text
+                                                  : eice_err_text(a->code));
+    }
+    if (eice_json_find(a->data, "Version", &version) != EICE_JSON_NUMBER
+        || !eice_str_is(version, "1")) {
+        return eicei_cred_broken(c, "%s: what it wrote is not JSON with "
+                                 "\"Version\": 1", from);
+    }
+    return eicei_cred_fields(c, a->data, eicei_cred_member,
+                             eicei_cred_sts_names, from);
+}
+
+EICEI_PRIVATE eicei_cred_verdict eicei_cred_load_process(
+    eicei_cred_run *r, const eicei_cred_provider *p)
+{
+    const eice_str command = eicei_cred_key(r, EICEI_KEY_PROCESS);
+    const eice_str name = r->profile[r->at].name;
+    eice_cred *const c = r->c;
+    char **argv;
+
+    (void)p;
+    if (command.len == 0) {
+        return EICEI_CRED_NOTHING;
+    }
+    argv = eicei_cred_words(c, command);
+    if (argv == NULL) {
+        return eicei_cred_broken(c, "credential_process of profile %S is no "
+                                 "command: a quote is open, or it is empty",
+                                 &name);
+    }
+    (void)eicei_cred_ask(c, EICE_NEED_PROCESS, eice_str_c(argv[0]),
+                         eicei_cred_process_keys);
+    c->priv.need.argv = argv;
+    c->priv.need.timeout_ms = c->priv.o.process_timeout_ms != 0
+                                  ? c->priv.o.process_timeout_ms
+                                  : 300000;
+    return EICEI_CRED_WAIT;
+}
+
 /* ---- the search -------------------------------------------------------- */
 
 /* In the order of the SDKs. A container's variables are not switched off by
@@ -15223,7 +15364,7 @@ static const eicei_cred_provider eicei_cred_providers[] = {
     { eicei_cred_load_unsupported, NULL, true, EICEI_KEY_SSO_ROLE },
     { eicei_cred_load_credentials, NULL, true, EICEI_CRED_NO },
     { eicei_cred_load_unsupported, NULL, true, EICEI_KEY_LOGIN },
-    { eicei_cred_load_unsupported, NULL, true, EICEI_KEY_PROCESS },
+    { eicei_cred_load_process, NULL, true, EICEI_CRED_NO },
     { eicei_cred_load_config, NULL, true, EICEI_CRED_NO },
     { eicei_cred_load_container, "EcsContainer", false, EICEI_CRED_NO },
     { eicei_cred_load_instance, "Ec2InstanceMetadata", false, EICEI_CRED_NO }
@@ -23060,6 +23201,7 @@ EICEI_PRIVATE eice_err eicei_conn_begin(eice_conn *c)
     cred.keys = c->o.keys;
     cred.web_identity_token = c->o.web_identity_token;
     cred.role_arn = c->o.role_arn;
+    cred.process_timeout_ms = c->o.process_timeout_ms;
     a = eicei_ask_new(c, EICE_NEED_RANDOM, EICEI_OWN_RANDOM, 0);
     if (a != NULL) {
         a->need.max = 48;
@@ -23314,11 +23456,15 @@ line, or define EICE_NO_POSIX"
 #include <poll.h>
 #include <pwd.h>
 #include <signal.h>
+#ifndef EICE_NO_PROCESS
+#include <spawn.h>
+#endif
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/types.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -23633,6 +23779,8 @@ eice_err eice_posix_store_line(const char *path, eice_str line, eice_error *e)
 #define EICEI_ROUNDS 4          /* reads of one socket in one turn */
 #define EICEI_WAIT_FDS 64
 #define EICEI_USER_TIMEOUT 30000 /* ms until unacknowledged bytes end it */
+#define EICEI_PROMPT_MS 300000u  /* until an answer of the user */
+#define EICEI_TICK_MS 50u        /* between looks at a process */
 
 /* One message on its way to a name server. */
 typedef struct eicei_query {
@@ -23675,9 +23823,24 @@ typedef struct eicei_socket {
     uint32_t need;
 } eicei_socket;
 
+/* A question on the terminal, or a process: its output is gathered. */
+typedef struct eicei_job {
+    eice_need_kind kind; /* NONE, PROMPT or PROCESS */
+    uint32_t need;
+    int fd[2];           /* terminal or standard output; standard error */
+    pid_t pid;
+    uint64_t deadline;
+    size_t max;
+    char name[200];      /* the question, or the program */
+    eice_blob text;
+    char said[200];      /* the beginning of its standard error */
+    size_t said_len;
+} eicei_job;
+
 typedef struct eicei_peer {
     eice_conn *conn; /* NULL: free */
     eicei_socket sock[EICE_CONN_SLOTS];
+    eicei_job job;
 } eicei_peer;
 
 typedef struct eicei_watch {
@@ -24347,6 +24510,309 @@ EICEI_PRIVATE void eicei_need_file(eice_posix *x, eice_conn *c,
     eice_blob_free(&text);
 }
 
+/* ---- questions and processes ------------------------------------------- */
+
+/* A process that still runs is ended. */
+EICEI_PRIVATE void eicei_job_drop(eicei_job *j)
+{
+    int i;
+
+    for (i = 0; i < 2; i++) {
+        if (j->fd[i] >= 0) {
+            close(j->fd[i]);
+        }
+        j->fd[i] = -1;
+    }
+    if (j->pid > 0) {
+        (void)kill(j->pid, SIGKILL);
+        while (waitpid(j->pid, NULL, 0) < 0 && errno == EINTR) {
+        }
+        j->pid = 0;
+    }
+    eice_blob_free(&j->text);
+    j->kind = EICE_NEED_NONE;
+}
+
+EICEI_PRIVATE void eicei_job_done(eicei_peer *p)
+{
+    eice_answer a;
+
+    memset(&a, 0, sizeof a);
+    a.data = eice_str_make(p->job.text.ptr, p->job.text.len);
+    eice_conn_answer(p->conn, p->job.need, &a);
+    eicei_job_drop(&p->job);
+}
+
+/* "NAME: why: what it said" */
+EICEI_PRIVATE void eicei_job_fail(eicei_peer *p, const char *format, ...)
+{
+    eicei_job *const j = &p->job;
+    const eice_str said = eice_str_trim(eice_str_make(j->said, j->said_len));
+    char text[sizeof j->name + 128 + sizeof j->said];
+    eice_answer a;
+    eice_error e;
+    va_list args;
+    eice_buf b;
+
+    memset(&a, 0, sizeof a);
+    memset(&e, 0, sizeof e);
+    eice_buf_init(&b, text, sizeof text);
+    eice_putf(&b, "%s: ", j->name);
+    va_start(args, format);
+    eice_putv(&b, format, args);
+    va_end(args);
+    eice_putf(&b, said.len > 0 ? ": %S" : "", &said);
+    a.code = eice_fail(&e, EICE_E_CREDENTIALS, EICE_STAGE_CREDENTIALS, "%s",
+                       eice_buf_c(&b));
+    a.error = &e;
+    if (j->kind == EICE_NEED_PROMPT) {
+        eice_copy_text(e.remedy, sizeof e.remedy,
+                       eice_str_c("run it from a terminal, or let the AWS CLI "
+                                  "get the keys (aws configure "
+                                  "export-credentials)"));
+    }
+    eice_conn_answer(p->conn, j->need, &a);
+    eicei_job_drop(j);
+}
+
+/* One question at a time has the terminal. */
+EICEI_PRIVATE bool eicei_prompt_may(const eice_posix *x)
+{
+    size_t i;
+
+    for (i = 0; i < EICEI_PEERS; i++) {
+        if (x->peers[i].job.kind == EICE_NEED_PROMPT
+            && x->peers[i].job.fd[0] >= 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Through a description of its own, which may be non-blocking: the one that
+ * stdin has is shared with other processes. */
+EICEI_PRIVATE void eicei_prompt_begin(eicei_peer *p)
+{
+    eicei_job *const j = &p->job;
+
+    j->fd[0] = open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
+    if (j->fd[0] < 0) {
+        eicei_job_fail(p, "there is no terminal to ask on");
+    } else if (!eicei_write_all(j->fd[0], j->name, strlen(j->name))
+               || !eicei_write_all(j->fd[0], ": ", 2)) {
+        eicei_job_fail(p, "cannot write to the terminal");
+    }
+}
+
+#ifdef EICE_NO_PROCESS
+
+EICEI_PRIVATE void eicei_process_begin(eicei_peer *p, char *const *argv)
+{
+    (void)argv;
+    eicei_job_fail(p, "this program was built without processes "
+                      "(EICE_NO_PROCESS)");
+}
+
+#else
+
+EICEI_EXTERN char **environ;
+
+EICEI_PRIVATE bool eicei_pipe(int fd[2])
+{
+    int i;
+
+    if (pipe(fd) != 0) {
+        fd[0] = -1;
+        fd[1] = -1;
+        return false;
+    }
+    for (i = 0; i < 2; i++) {
+        if (fcntl(fd[i], F_SETFD, FD_CLOEXEC) != 0) {
+            return false;
+        }
+    }
+    return fcntl(fd[0], F_SETFL, O_NONBLOCK) == 0;
+}
+
+/* In our process group, so that it may ask on the terminal. Standard input
+ * may be the stream of a tunnel and is kept from it unless it is a terminal.
+ * An error number, or 0. */
+EICEI_PRIVATE int eicei_spawn(pid_t *pid, char *const *argv, int out, int err)
+{
+    posix_spawn_file_actions_t files;
+    posix_spawnattr_t attr;
+    sigset_t set;
+    int number;
+
+    if (posix_spawn_file_actions_init(&files) != 0) {
+        return ENOMEM;
+    }
+    (void)posix_spawnattr_init(&attr);
+    sigemptyset(&set);
+    (void)posix_spawnattr_setsigmask(&attr, &set);
+    sigaddset(&set, SIGPIPE);
+    (void)posix_spawnattr_setsigdefault(&attr, &set);
+    (void)posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGDEF
+                                          | POSIX_SPAWN_SETSIGMASK);
+    number = posix_spawn_file_actions_adddup2(&files, out, 1);
+    if (number == 0) {
+        number = posix_spawn_file_actions_adddup2(&files, err, 2);
+    }
+    if (number == 0 && isatty(0) == 0) {
+        number = posix_spawn_file_actions_addopen(&files, 0, "/dev/null",
+                                                  O_RDONLY, 0);
+    }
+    if (number == 0) {
+        number = posix_spawnp(pid, argv[0], &files, &attr, argv, environ);
+    }
+    (void)posix_spawnattr_destroy(&attr);
+    (void)posix_spawn_file_actions_destroy(&files);
+    return number;
+}
+
+EICEI_PRIVATE void eicei_process_begin(eicei_peer *p, char *const *argv)
+{
+    eicei_job *const j = &p->job;
+    int out[2] = { -1, -1 };
+    int err[2] = { -1, -1 };
+    int number = EMFILE;
+
+    if (eicei_pipe(out) && eicei_pipe(err)) {
+        number = eicei_spawn(&j->pid, argv, out[1], err[1]);
+    }
+    j->fd[0] = out[0];
+    j->fd[1] = err[0];
+    if (out[1] >= 0) {
+        close(out[1]);
+    }
+    if (err[1] >= 0) {
+        close(err[1]);
+    }
+    if (number != 0) {
+        j->pid = 0;
+        eicei_job_fail(p, "cannot be run: %s", strerror(number));
+    }
+}
+
+#endif
+
+EICEI_PRIVATE void eicei_job_start(eice_posix *x, eicei_peer *p,
+                                   const eice_need *need, uint64_t now_ms)
+{
+    eicei_job *const j = &p->job;
+    const bool prompt = need->kind == EICE_NEED_PROMPT;
+    const bool may = !prompt || eicei_prompt_may(x);
+
+    eicei_job_drop(j);
+    j->text.alloc = &x->alloc;
+    j->kind = need->kind;
+    j->need = need->id;
+    j->max = need->max;
+    j->said_len = 0;
+    j->deadline = now_ms + (prompt ? EICEI_PROMPT_MS : need->timeout_ms);
+    eice_copy_text(j->name, sizeof j->name, need->name);
+    if (!prompt) {
+        eicei_process_begin(p, need->argv);
+    } else if (may) {
+        eicei_prompt_begin(p);
+    }
+}
+
+/* Reads what there is; false when there is nothing more for now. */
+EICEI_PRIVATE bool eicei_job_read(eicei_job *j, int i)
+{
+    char data[1024];
+    const ssize_t n = j->fd[i] < 0 ? 0 : read(j->fd[i], data, sizeof data);
+    size_t len = n > 0 ? (size_t)n : 0;
+
+    if (j->fd[i] < 0) {
+        return false;
+    }
+    if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
+        close(j->fd[i]);
+        j->fd[i] = -1;
+    } else if (i == 0 && !eice_blob_add(&j->text, data, len, j->max)) {
+        j->max = 0; /* too much */
+    } else if (i == 1) {
+        len = len < sizeof j->said - j->said_len ? len
+                                                 : sizeof j->said - j->said_len;
+        memcpy(j->said + j->said_len, data, len);
+        j->said_len += len;
+    }
+    eice_wipe(data, sizeof data);
+    return n > 0;
+}
+
+/* Its exit counts, not the end of its output, which a child of its own may
+ * hold open. */
+EICEI_PRIVATE void eicei_process_step(eicei_peer *p, uint64_t now_ms)
+{
+    eicei_job *const j = &p->job;
+    const size_t max = j->max;
+    int status = 0;
+    const pid_t got = waitpid(j->pid, &status, WNOHANG);
+
+    while (j->max > 0 && (eicei_job_read(j, 0) || eicei_job_read(j, 1))) {
+    }
+    if (got != 0) {
+        j->pid = 0; /* without a status when somebody else waited for it */
+    }
+    if (j->max == 0) {
+        eicei_job_fail(p, "wrote more than %u bytes", (unsigned)max);
+    } else if (got == 0 && now_ms >= j->deadline) {
+        eicei_job_fail(p, "did not end in time");
+    } else if (got != 0 && WIFSIGNALED(status)) {
+        eicei_job_fail(p, "was killed by signal %d", WTERMSIG(status));
+    } else if (got != 0 && WEXITSTATUS(status) != 0) {
+        eicei_job_fail(p, "ended with status %d", WEXITSTATUS(status));
+    } else if (got != 0) {
+        eicei_job_done(p);
+    }
+}
+
+EICEI_PRIVATE void eicei_prompt_step(eice_posix *x, eicei_peer *p,
+                                     uint64_t now_ms)
+{
+    eicei_job *const j = &p->job;
+
+    if (j->fd[0] < 0 && eicei_prompt_may(x)) {
+        eicei_prompt_begin(p);
+        return;
+    }
+    while (j->fd[0] >= 0 && j->max > 0 && eicei_job_read(j, 0)) {
+    }
+    if (j->max > 0 && j->text.len > 0
+        && j->text.ptr[j->text.len - 1] == '\n') {
+        eicei_job_done(p);
+    } else if (j->fd[0] < 0 || j->max == 0 || now_ms >= j->deadline) {
+        eicei_job_fail(p, "there was no answer");
+    }
+}
+
+/* True when it answered. */
+EICEI_PRIVATE bool eicei_job_step(eice_posix *x, eicei_peer *p,
+                                  uint64_t now_ms)
+{
+    const eice_need_kind kind = p->job.kind;
+
+    if (kind == EICE_NEED_PROCESS) {
+        eicei_process_step(p, now_ms);
+    } else if (kind == EICE_NEED_PROMPT) {
+        eicei_prompt_step(x, p, now_ms);
+    }
+    return kind != p->job.kind;
+}
+
+EICEI_PRIVATE uint64_t eicei_job_deadline(const eicei_job *j, uint64_t now_ms)
+{
+    if (j->kind == EICE_NEED_NONE) {
+        return UINT64_MAX;
+    }
+    return j->kind == EICE_NEED_PROCESS
+               ? eicei_min64(j->deadline, now_ms + EICEI_TICK_MS)
+               : j->deadline;
+}
+
 EICEI_PRIVATE void eicei_need_answer(eice_posix *x, eicei_peer *p,
                                      const eice_need *need, uint64_t now_ms)
 {
@@ -24388,8 +24854,9 @@ EICEI_PRIVATE void eicei_need_answer(eice_posix *x, eicei_peer *p,
                      : EICE_E_HOST_KEY_UNKNOWN;
         break;
     case EICE_NEED_PROMPT:
-        a.code = EICE_E_CREDENTIALS;
-        break;
+    case EICE_NEED_PROCESS:
+        eicei_job_start(x, p, need, now_ms);
+        return;
     case EICE_NEED_FETCH: /* eice_conn's own */
     case EICE_NEED_STS:
     case EICE_NEED_NONE:
@@ -24464,6 +24931,8 @@ eice_posix *eice_posix_new(const eice_posix_opts *o, eice_error *e)
         for (k = 0; k < EICE_CONN_SLOTS; k++) {
             x->peers[i].sock[k].fd = -1;
         }
+        x->peers[i].job.fd[0] = -1;
+        x->peers[i].job.fd[1] = -1;
     }
     for (i = 0; i < EICEI_LOOKUPS; i++) {
         for (k = 0; k < EICEI_QUERIES; k++) {
@@ -24505,6 +24974,7 @@ void eice_posix_remove(eice_posix *x, eice_conn *c)
             p->sock[k].fd = -1;
             p->sock[k].connecting = false;
         }
+        eicei_job_drop(&p->job);
         p->conn = NULL;
     }
 }
@@ -24583,6 +25053,8 @@ size_t eice_posix_fds(eice_posix *x, struct pollfd *fds, size_t cap)
         for (k = 0; x->peers[i].conn != NULL && k < EICE_CONN_SLOTS; k++) {
             eicei_fds_slot(&f, &x->peers[i], (int)k);
         }
+        eicei_fds_add(&f, x->peers[i].job.fd[0], POLLIN);
+        eicei_fds_add(&f, x->peers[i].job.fd[1], POLLIN);
     }
     for (i = 0; i < EICEI_LOOKUPS; i++) {
         for (k = 0; x->lookups[i].used && k < EICEI_QUERIES; k++) {
@@ -24610,6 +25082,7 @@ int eice_posix_timeout(eice_posix *x)
     for (i = 0; i < EICEI_PEERS; i++) {
         if (x->peers[i].conn != NULL) {
             t = eicei_min64(t, eice_conn_deadline(x->peers[i].conn));
+            t = eicei_min64(t, eicei_job_deadline(&x->peers[i].job, now));
         }
     }
     for (i = 0; i < EICEI_LOOKUPS; i++) {
@@ -24734,6 +25207,11 @@ void eice_posix_process(eice_posix *x, const struct pollfd *fds, size_t count)
             }
         }
         answered = false;
+        for (i = 0; i < EICEI_PEERS; i++) {
+            if (eicei_job_step(x, &x->peers[i], now_ms)) {
+                answered = true;
+            }
+        }
         for (i = 0; i < EICEI_LOOKUPS; i++) {
             if (x->lookups[i].used
                 && eicei_lookup_step(x, &x->lookups[i], now_ms)) {

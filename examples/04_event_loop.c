@@ -155,7 +155,8 @@ static void provide(link_t *l, const eice_need *need)
         break;
     case EICE_NEED_FETCH: /* these two eice_conn answers itself */
     case EICE_NEED_STS:
-    case EICE_NEED_PROMPT:  /* nobody is asked here */
+    case EICE_NEED_PROMPT: /* nobody is asked here, nothing is run */
+    case EICE_NEED_PROCESS:
     case EICE_NEED_HOSTKEY:
     case EICE_NEED_NONE:
         a.code = EICE_E_HOST_KEY_UNKNOWN;

@@ -73,6 +73,33 @@ static void box_assume(const eice_need *n, eice_answer *a)
     a->data = eice_buf_str(&b);
 }
 
+/* The session token is made of the words; of "say" the second one is said. */
+static void box_process(const eice_need *n, eice_answer *a)
+{
+    static char body[1024];
+    eice_buf b;
+    int i;
+
+    CHECK(n->argv != NULL && n->argv[0] != NULL && n->timeout_ms == 300000);
+    CHECK_STR(n->name, n->argv[0]);
+    if (strcmp(n->argv[0], "say") == 0) {
+        a->data = eice_str_c(n->argv[1]);
+        return;
+    }
+    eice_buf_init(&b, body, sizeof body);
+    eice_put_c(&b, "{\"Version\": 1, \"AccessKeyId\": \"ASIAP\", "
+                   "\"SecretAccessKey\": \"s\", \"Expiration\": "
+                   "\"2030-01-02T03:04:05Z\", \"SessionToken\": \"");
+    for (i = 0; n->argv[i] != NULL; i++) {
+        const eice_str word = eice_str_c(n->argv[i]);
+
+        eice_put_c(&b, i > 0 ? "," : "");
+        eice_put_uri(&b, word);
+    }
+    eice_put_c(&b, "\"}");
+    a->data = eice_buf_str(&b);
+}
+
 static void box_answer(const box *b, eice_cred *c, const eice_need *n)
 {
     const eice_str home = eice_str_c("~/.aws/credentials");
@@ -84,6 +111,10 @@ static void box_answer(const box *b, eice_cred *c, const eice_need *n)
     } else if (n->kind == EICE_NEED_PROMPT) {
         CHECK_STR(n->name, "MFA code for m");
         a.data = eice_str_c(b->env[0] == 'x' ? "12345" : " 123456\n");
+    } else if (n->kind == EICE_NEED_PROCESS) {
+        box_process(n, &a);
+        eice_cred_answer(c, n->id, &a);
+        return;
     } else if (n->kind == EICE_NEED_STS && n->keys != NULL) {
         box_assume(n, &a);
         eice_cred_answer(c, n->id, &a);
@@ -373,7 +404,44 @@ static const row rows[] = {
     { "a process before static keys of the config file",
       { EUW, NULL, "[profile r]\ncredential_process=x\n"
                    "aws_access_key_id=A\naws_secret_access_key=s\n" },
-      "r", NULL, "uses credential_process", EICE_E_CREDENTIALS },
+      "r", NULL, "ASIAP|s|x|eu-west-1|credential_process of profile r",
+      EICE_OK },
+    { "the words of a process",
+      { EUW, NULL, "[profile r]\ncredential_process = \"/a b\"/c -x 'y \\z' "
+                   "\"\\\"q\\\\ \\n$V\" a\\ b'' '' #e\\#f\n" },
+      "r", NULL, "ASIAP|s|%2Fa%20b%2Fc,-x,y%20%5Cz,%22q%5C%20%5Cn%24V,a%20b,"
+                 "|eu-west-1|credential_process of profile r", EICE_OK },
+    { "a process as the source of a role",
+      { EUW, NULL, "[profile r]\nrole_arn=x\nsource_profile=q\n"
+                   "[profile q]\ncredential_process=c\n" },
+      "r", NULL, "ASIAR|s|ASIAP(c)+x+eice|eu-west-1|role x (profile r)",
+      EICE_OK },
+    { "a process with an open quote",
+      { EUW, NULL, "[profile r]\ncredential_process=a 'b\n" },
+      "r", NULL, "a quote is open", EICE_E_CREDENTIALS },
+    { "a process with an open backslash",
+      { EUW, NULL, "[profile r]\ncredential_process=a \\\n" },
+      "r", NULL, "a quote is open", EICE_E_CREDENTIALS },
+    { "a process that says nothing",
+      { EUW, NULL, "[profile r]\ncredential_process=say ''\n" },
+      "r", NULL, "is not JSON with \"Version\": 1", EICE_E_CREDENTIALS },
+    { "a process of another version",
+      { EUW, NULL, "[profile r]\ncredential_process=say "
+                   "'{\"Version\": 2, \"AccessKeyId\": \"A\"}'\n" },
+      "r", NULL, "is not JSON with \"Version\": 1", EICE_E_CREDENTIALS },
+    { "a process with a version that is a text",
+      { EUW, NULL, "[profile r]\ncredential_process=say "
+                   "'{\"Version\": \"1\", \"AccessKeyId\": \"A\"}'\n" },
+      "r", NULL, "is not JSON with \"Version\": 1", EICE_E_CREDENTIALS },
+    { "a process without a secret",
+      { EUW, NULL, "[profile r]\ncredential_process=say "
+                   "'{\"Version\": 1, \"AccessKeyId\": \"A\"}'\n" },
+      "r", NULL, "without a secret", EICE_E_CREDENTIALS },
+    { "a process with an expiration that is no time",
+      { EUW, NULL, "[profile r]\ncredential_process=say "
+                   "'{\"Version\": 1, \"AccessKeyId\": \"A\", "
+                   "\"SecretAccessKey\": \"s\", \"Expiration\": \"soon\"}'\n" },
+      "r", NULL, "Expiration is not a time", EICE_E_CREDENTIALS },
     { "login", { EUW, NULL, "[profile r]\nlogin_session=x\n" }, "r", NULL,
       "uses login_session", EICE_E_CREDENTIALS },
     { "container",

@@ -113,6 +113,8 @@ def tests():
     out += [("compile EICE_STATIC NO_AWS, gcc", choice, ["EICE_STATIC", "EICE_NO_AWS"], "gcc",
              "c99"),
             ("compile EICE_NO_SSH without libssh2's header", no_ssh_header),
+            ("compile EICE_NO_PROCESS, gcc", choice, ["EICE_NO_PROCESS", "EICE_NO_SSH"], "gcc",
+             "c99"),
             ("compile with other knobs", knobs),
             ("-std=c99 alone gets an #error that says the cure", posix_guard)]
     for compiler, standard in (("gcc", "c99"), ("clang++", "c++17")):

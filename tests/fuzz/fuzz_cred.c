@@ -38,6 +38,9 @@ static void answer(const eice_str *part, eice_str *rest, eice_cred *c,
         require(n->param_count >= 2 && n->param_count <= 6
                 && (n->keys == NULL || n->keys->access_key_id.len > 0));
         a.data = eice_str_cut(rest, '\x1e');
+    } else if (n->kind == EICE_NEED_PROCESS) {
+        require(n->argv != NULL && n->argv[0] != NULL);
+        a.data = eice_str_cut(rest, '\x1e');
     } else if (n->kind == EICE_NEED_PROMPT) {
         a.data = eice_str_c("123456");
     } else if (eice_str_is(n->name, "/t")) {

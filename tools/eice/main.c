@@ -144,6 +144,7 @@ static void defaults(cli *c)
     const char *state = getenv("XDG_STATE_HOME");
     const char *rules = getenv("EICE_CONNECT_TO");
     const char *life = getenv("EICE_KEY_LIFE_MS");
+    const char *wait = getenv("EICE_PROCESS_TIMEOUT");
     uint64_t n;
 
     memset(c, 0, sizeof *c);
@@ -157,6 +158,9 @@ static void defaults(cli *c)
     }
     if (life != NULL && eice_str_u64(eice_str_c(life), 600000, &n)) {
         c->conn.key_life_ms = (uint32_t)n;
+    }
+    if (wait != NULL && eice_str_u64(eice_str_c(wait), 86400, &n)) {
+        c->conn.process_timeout_ms = (uint32_t)n * 1000;
     }
     if (rules != NULL) {
         static char text[2048];
