@@ -84,6 +84,8 @@
  *   - Finds the instance and its endpoint, pushes an ephemeral key (or the
  *     caller's), tunnels, verifies the host key, logs in; through another
  *     instance or without an endpoint too.
+ *   - Any call of EC2, EC2 Instance Connect and STS that finding, setting up
+ *     and mending need: eice_call, eice_posix_aws.
  *   - Channels: shell, command, subsystem, TCP and UNIX sockets from there,
  *     listeners there; SFTP version 3.
  *   - Credentials: see CREDENTIALS. IAM Identity Center is named in an error,
@@ -210,11 +212,11 @@
  * THE OUTSIDE VOCABULARY
  * ======================
  *   https://ec2.REGION.amazonaws.com                  EC2 API 2016-11-15
- *     DescribeInstances, DescribeInstanceConnectEndpoints
  *   https://ec2-instance-connect.REGION.amazonaws.com 2018-04-02, JSON 1.1
- *     SendSSHPublicKey
  *   https://sts.REGION.amazonaws.com                  STS API 2011-06-15
- *     GetCallerIdentity
+ *     operations, parameters and fields: EICE_OP_LIST. A connection needs
+ *     DescribeInstances, DescribeInstanceConnectEndpoints, SendSSHPublicKey;
+ *     AssumeRoleWithWebIdentity for credentials of that kind
  *   wss://ENDPOINT/openTunnel?instanceConnectEndpointId=&remotePort=
  *     &privateIpAddress=&maxTunnelDuration=&X-Amz-...  (SigV4 presigned, 60 s)
  *   Headers sent: Host, Content-Type, Content-Length, Authorization,
@@ -222,7 +224,8 @@
  *     Connection, Sec-WebSocket-Key, Sec-WebSocket-Version,
  *     Proxy-Authorization
  *   Headers read: Date, Age, Connection, Content-Length, Transfer-Encoding,
- *     Upgrade, Sec-WebSocket-Accept, x-amzn-requestid, x-amzn-errortype
+ *     Upgrade, Sec-WebSocket-Accept, x-amzn-requestid, x-amzn-errortype,
+ *     x-amz-retry-after
  *   Close codes sent: 1000, 1002, 1003, 1007, 1009
  *
  * TRAPS
@@ -2194,8 +2197,8 @@ EICE_API bool eice_proxy_for(const eice_settings *s, bool tls, eice_str host,
 
 #if EICE_HAS_AWS
 
-/* The few calls of EC2, EC2 Instance Connect and STS that a connection
- * needs: request in bytes, answer in fields.
+/* The calls of EC2, EC2 Instance Connect and STS that reaching, setting up
+ * and mending need: request in bytes, answer in fields.
  *
  * Level: cloud; calls 2, 5, 6, 8, 14. No I/O, no clock. Memory: requests and
  * bodies in blobs, through the caller's allocator; nothing else. Trusts
@@ -2205,20 +2208,186 @@ EICE_API bool eice_proxy_for(const eice_settings *s, bool tls, eice_str host,
  * Sources: EC2 API Reference 2016-11-15, EC2 Instance Connect API Reference
  * 2018-04-02, STS API Reference 2011-06-15. */
 
+/* X(name, name on the wire, service, flag, item, parameters, fields)
+ *
+ * flag         'P': comes in pages; 'T': takes a ClientToken (one is made when
+ *              none is given, and kept over retries); 'U': unsigned
+ * item         where the answer has what eice_aws_items hands out: elements
+ *              below the root with '/' between them; "" is the root itself
+ * parameters   as they go into the request, N a number from 1 on. Calls with
+ *              the flag P take MaxResults and NextToken besides; those of EC2
+ *              take DryRun, and where F stands Filter.N.Name and
+ *              Filter.N.Value.N
+ * fields       below an item, for eice_item_get; "tagSet" holds item/key and
+ *              item/value. Others that AWS sends can be read as well
+ *
+ * Parameters and fields serve who reads this, and the tests; the library
+ * sends and reads any name. */
+#define EICE_OP_LIST(X)                                                       \
+    X(DESCRIBE_INSTANCES, "DescribeInstances", EC2, 'P',                      \
+      "reservationSet/item/instancesSet/item", "F InstanceId.N",              \
+      "instanceId imageId instanceType keyName launchTime architecture "      \
+      "instanceState/name stateReason/code stateReason/message reason "       \
+      "vpcId subnetId privateIpAddress privateDnsName ipAddress dnsName "     \
+      "ipv6Address placement/availabilityZone platform platformDetails "      \
+      "groupSet/item/groupId groupSet/item/groupName "                        \
+      "networkInterfaceSet/item/networkInterfaceId "                          \
+      "networkInterfaceSet/item/subnetId "                                    \
+      "networkInterfaceSet/item/groupSet/item/groupId "                       \
+      "networkInterfaceSet/item/privateIpAddress "                            \
+      "networkInterfaceSet/item/ipv6AddressesSet/item/ipv6Address "           \
+      "networkInterfaceSet/item/attachment/deviceIndex "                      \
+      "metadataOptions/httpTokens metadataOptions/httpEndpoint "              \
+      "iamInstanceProfile/arn tagSet")                                        \
+    X(DESCRIBE_ENDPOINTS, "DescribeInstanceConnectEndpoints", EC2, 'P',       \
+      "instanceConnectEndpointSet/item", "F InstanceConnectEndpointId.N",     \
+      EICEI_ENDPOINT_FIELDS)                                                  \
+    X(SEND_SSH_PUBLIC_KEY, "SendSSHPublicKey", EIC, '-', "",                  \
+      "InstanceId InstanceOSUser SSHPublicKey AvailabilityZone",              \
+      "RequestId Success")                                                    \
+    X(GET_CALLER_IDENTITY, "GetCallerIdentity", STS, '-',                     \
+      "GetCallerIdentityResult", "", "Account Arn UserId")                    \
+    X(ASSUME_WEB_IDENTITY, "AssumeRoleWithWebIdentity", STS, 'U',             \
+      "AssumeRoleWithWebIdentityResult",                                      \
+      "RoleArn RoleSessionName WebIdentityToken DurationSeconds",             \
+      "Credentials/AccessKeyId Credentials/SecretAccessKey "                  \
+      "Credentials/SessionToken Credentials/Expiration "                      \
+      "AssumedRoleUser/Arn")                                                  \
+    X(ASSUME_ROLE, "AssumeRole", STS, '-', "AssumeRoleResult",                \
+      "RoleArn RoleSessionName DurationSeconds ExternalId SerialNumber "      \
+      "TokenCode",                                                            \
+      "Credentials/AccessKeyId Credentials/SecretAccessKey "                  \
+      "Credentials/SessionToken Credentials/Expiration "                      \
+      "AssumedRoleUser/Arn")                                                  \
+    X(CREATE_ENDPOINT, "CreateInstanceConnectEndpoint", EC2, 'T',             \
+      "instanceConnectEndpoint",                                              \
+      "SubnetId SecurityGroupId.N PreserveClientIp IpAddressType "            \
+      "ClientToken TagSpecification.N.ResourceType "                          \
+      "TagSpecification.N.Tag.N.Key TagSpecification.N.Tag.N.Value",          \
+      EICEI_ENDPOINT_FIELDS)                                                  \
+    X(MODIFY_ENDPOINT, "ModifyInstanceConnectEndpoint", EC2, '-', "",         \
+      "InstanceConnectEndpointId SecurityGroupId.N IpAddressType "            \
+      "PreserveClientIp",                                                     \
+      "return")                                                               \
+    X(DELETE_ENDPOINT, "DeleteInstanceConnectEndpoint", EC2, '-',             \
+      "instanceConnectEndpoint", "InstanceConnectEndpointId",                 \
+      EICEI_ENDPOINT_FIELDS)                                                  \
+    X(DESCRIBE_GROUPS, "DescribeSecurityGroups", EC2, 'P',                    \
+      "securityGroupInfo/item", "F GroupId.N GroupName.N",                    \
+      "groupId groupName groupDescription vpcId ownerId tagSet "              \
+      EICEI_PERMISSION_FIELDS("ipPermissions/item/") " "                      \
+      EICEI_PERMISSION_FIELDS("ipPermissionsEgress/item/"))                   \
+    X(DESCRIBE_GROUP_RULES, "DescribeSecurityGroupRules", EC2, 'P',           \
+      "securityGroupRuleSet/item", "F SecurityGroupRuleId.N",                 \
+      EICEI_RULE_FIELDS)                                                      \
+    X(DESCRIBE_SUBNETS, "DescribeSubnets", EC2, 'P', "subnetSet/item",        \
+      "F SubnetId.N",                                                         \
+      "subnetId subnetArn state vpcId ownerId cidrBlock "                     \
+      "availableIpAddressCount availabilityZone availabilityZoneId "          \
+      "defaultForAz mapPublicIpOnLaunch ipv6Native "                          \
+      "ipv6CidrBlockAssociationSet/item/ipv6CidrBlock "                       \
+      "ipv6CidrBlockAssociationSet/item/ipv6CidrBlockState/state tagSet")     \
+    X(DESCRIBE_VPCS, "DescribeVpcs", EC2, 'P', "vpcSet/item", "F VpcId.N",    \
+      "vpcId ownerId state cidrBlock "                                        \
+      "cidrBlockAssociationSet/item/cidrBlock "                               \
+      "cidrBlockAssociationSet/item/cidrBlockState/state "                    \
+      "ipv6CidrBlockAssociationSet/item/ipv6CidrBlock "                       \
+      "ipv6CidrBlockAssociationSet/item/ipv6CidrBlockState/state "            \
+      "isDefault dhcpOptionsId instanceTenancy tagSet")                       \
+    X(DESCRIBE_INTERFACES, "DescribeNetworkInterfaces", EC2, 'P',             \
+      "networkInterfaceSet/item", "F NetworkInterfaceId.N",                   \
+      "networkInterfaceId subnetId vpcId availabilityZone description "       \
+      "ownerId requesterId interfaceType status privateIpAddress "            \
+      "privateIpAddressesSet/item/privateIpAddress "                          \
+      "ipv6AddressesSet/item/ipv6Address groupSet/item/groupId "              \
+      "groupSet/item/groupName attachment/instanceId tagSet")                 \
+    X(DESCRIBE_IMAGES, "DescribeImages", EC2, '-', "imagesSet/item",          \
+      "F ImageId.N Owner.N ExecutableBy.N",                                   \
+      "imageId name description imageOwnerId imageOwnerAlias imageState "     \
+      "imageLocation architecture platform platformDetails creationDate "     \
+      "rootDeviceName tagSet")                                                \
+    X(DESCRIBE_REGIONS, "DescribeRegions", EC2, '-', "regionInfo/item",       \
+      "F RegionName.N AllRegions", "regionName regionEndpoint optInStatus")   \
+    X(DESCRIBE_ROUTE_TABLES, "DescribeRouteTables", EC2, 'P',                 \
+      "routeTableSet/item", "F RouteTableId.N",                               \
+      "routeTableId vpcId associationSet/item/subnetId "                      \
+      "associationSet/item/main routeSet/item/destinationCidrBlock "          \
+      "routeSet/item/destinationIpv6CidrBlock routeSet/item/gatewayId "       \
+      "routeSet/item/state tagSet")                                           \
+    X(DESCRIBE_ACLS, "DescribeNetworkAcls", EC2, 'P', "networkAclSet/item",   \
+      "F NetworkAclId.N",                                                     \
+      "networkAclId vpcId default associationSet/item/subnetId "              \
+      "entrySet/item/ruleNumber entrySet/item/protocol "                      \
+      "entrySet/item/ruleAction entrySet/item/egress "                        \
+      "entrySet/item/cidrBlock entrySet/item/ipv6CidrBlock "                  \
+      "entrySet/item/portRange/from entrySet/item/portRange/to tagSet")       \
+    X(AUTHORIZE_INGRESS, "AuthorizeSecurityGroupIngress", EC2, '-',           \
+      "securityGroupRuleSet/item",                                            \
+      EICEI_PERMISSIONS EICEI_RULE_TAGS, EICEI_RULE_FIELDS)                   \
+    X(AUTHORIZE_EGRESS, "AuthorizeSecurityGroupEgress", EC2, '-',             \
+      "securityGroupRuleSet/item",                                            \
+      EICEI_PERMISSIONS EICEI_RULE_TAGS, EICEI_RULE_FIELDS)                   \
+    X(REVOKE_INGRESS, "RevokeSecurityGroupIngress", EC2, '-', "",             \
+      EICEI_PERMISSIONS " SecurityGroupRuleId.N", "return")                   \
+    X(REVOKE_EGRESS, "RevokeSecurityGroupEgress", EC2, '-', "",               \
+      EICEI_PERMISSIONS " SecurityGroupRuleId.N", "return")                   \
+    X(CREATE_TAGS, "CreateTags", EC2, '-', "",                                \
+      "ResourceId.N Tag.N.Key Tag.N.Value", "")                               \
+    X(GET_CONSOLE_OUTPUT, "GetConsoleOutput", EC2, '-', "",                   \
+      "InstanceId Latest", "instanceId timestamp output")                     \
+    X(GET_SERIAL_ACCESS, "GetSerialConsoleAccessStatus", EC2, '-', "", "",    \
+      "serialConsoleAccessEnabled")                                           \
+    X(ENABLE_SERIAL_ACCESS, "EnableSerialConsoleAccess", EC2, '-', "", "",    \
+      "serialConsoleAccessEnabled")                                           \
+    X(SEND_SERIAL_KEY, "SendSerialConsoleSSHPublicKey", EIC, '-', "",         \
+      "InstanceId SerialPort SSHPublicKey", "RequestId Success")              \
+    X(DECODE_MESSAGE, "DecodeAuthorizationMessage", STS, '-',                 \
+      "DecodeAuthorizationMessageResult", "EncodedMessage", "DecodedMessage")
+
+#define EICEI_ENDPOINT_FIELDS                                                 \
+    "instanceConnectEndpointId instanceConnectEndpointArn ownerId state "     \
+    "stateMessage dnsName fipsDnsName networkInterfaceIdSet/item vpcId "      \
+    "availabilityZone createdAt subnetId preserveClientIp "                   \
+    "securityGroupIdSet/item ipAddressType publicDnsNames/ipv4/dnsName "      \
+    "publicDnsNames/ipv4/fipsDnsName publicDnsNames/dualstack/dnsName "       \
+    "publicDnsNames/dualstack/fipsDnsName tagSet"
+#define EICEI_PERMISSION_FIELDS(at)                                           \
+    at "ipProtocol " at "fromPort " at "toPort " at "groups/item/groupId "    \
+    at "groups/item/userId " at "groups/item/description "                    \
+    at "ipRanges/item/cidrIp " at "ipRanges/item/description "                \
+    at "ipv6Ranges/item/cidrIpv6 " at "ipv6Ranges/item/description "          \
+    at "prefixListIds/item/prefixListId"
+#define EICEI_RULE_FIELDS                                                     \
+    "securityGroupRuleId groupId groupOwnerId isEgress ipProtocol fromPort "  \
+    "toPort cidrIpv4 cidrIpv6 prefixListId referencedGroupInfo/groupId "      \
+    "referencedGroupInfo/userId referencedGroupInfo/vpcId description tagSet"
+#define EICEI_PERMISSIONS                                                     \
+    "GroupId IpPermissions.N.IpProtocol IpPermissions.N.FromPort "            \
+    "IpPermissions.N.ToPort IpPermissions.N.Groups.N.GroupId "                \
+    "IpPermissions.N.Groups.N.UserId IpPermissions.N.Groups.N.Description "   \
+    "IpPermissions.N.IpRanges.N.CidrIp "                                      \
+    "IpPermissions.N.IpRanges.N.Description "                                 \
+    "IpPermissions.N.Ipv6Ranges.N.CidrIpv6 "                                  \
+    "IpPermissions.N.Ipv6Ranges.N.Description "                               \
+    "IpPermissions.N.PrefixListIds.N.PrefixListId"
+#define EICEI_RULE_TAGS                                                       \
+    " TagSpecification.N.ResourceType TagSpecification.N.Tag.N.Key "          \
+    "TagSpecification.N.Tag.N.Value"
+
 typedef enum eice_op {
-    EICE_OP_DESCRIBE_INSTANCES,
-    EICE_OP_DESCRIBE_ENDPOINTS, /* DescribeInstanceConnectEndpoints */
-    EICE_OP_SEND_SSH_PUBLIC_KEY,
-    EICE_OP_GET_CALLER_IDENTITY,
-    EICE_OP_ASSUME_WEB_IDENTITY, /* AssumeRoleWithWebIdentity: not signed */
-    EICE_OP_ASSUME_ROLE,
+#define EICEI_X(name, wire, service, flag, item, params, fields)              \
+    EICE_OP_##name,
+    EICE_OP_LIST(EICEI_X)
+#undef EICEI_X
     EICE_OP_COUNT
 } eice_op;
 
 /* "DescribeInstances", ... */
 EICE_API const char *eice_op_name(eice_op op);
 EICE_API eice_service eice_op_service(eice_op op);
-/* What it is signed for, and named in IAM: "ec2", "ec2-instance-connect". */
+EICE_API bool eice_op_takes_token(eice_op op); /* ClientToken */
+/* What it is signed for, and named in IAM: "ec2", "ec2-instance-connect";
+ * IAM's word for an operation is SERVICE:NAME. */
 EICE_API const char *eice_service_name(eice_service service);
 
 /* ---- requests ---------------------------------------------------------- */
@@ -2239,6 +2408,26 @@ EICE_API eice_err eice_aws_place(const eice_settings *s, eice_service service,
                                  eice_buf *text, eice_place *place,
                                  eice_error *e);
 
+/* Parameters of a request, put together in memory of the caller: what is
+ * added is copied into `text`, whose overflow stays set. */
+#define EICE_MAX_PARAMS 64
+typedef struct eice_params {
+    eice_pair list[EICE_MAX_PARAMS];
+    size_t count;
+    eice_buf text;
+} eice_params;
+
+EICE_API void eice_params_init(eice_params *p, void *memory, size_t cap);
+/* One parameter, named as on the wire; '#' in a name stands for the next
+ * number of what has the same beginning: "InstanceId.#". */
+EICE_API void eice_param(eice_params *p, const char *name, eice_str value);
+/* A filter; of several with one name in a row one value has to fit. '*' and
+ * '?' in values are wildcards of EC2, and '\' makes them plain. */
+EICE_API void eice_param_filter(eice_params *p, const char *name,
+                                eice_str value);
+/* A text as the value of a filter that matches nothing else. */
+EICE_API void eice_put_filter_text(eice_buf *b, eice_str text);
+
 /* One request of an operation. Parameters are named as on the wire:
  * "InstanceId.1", "Filter.1.Name"; for JSON operations "InstanceId". */
 typedef struct eice_aws_request {
@@ -2246,6 +2435,10 @@ typedef struct eice_aws_request {
     const eice_pair *params;
     size_t param_count;
     eice_str next_token;     /* of the page before, or empty */
+    eice_str client_token;   /* or empty; for operations that take one */
+    bool dry_run;            /* of EC2: ask whether it would be allowed */
+    bool paged;              /* ask for pages of the largest size, unless
+                                parameters name what is wanted by id */
     const eice_place *place;
     eice_str region;
     eice_keys keys;
@@ -2268,7 +2461,10 @@ typedef enum eice_verdict {
     EICE_VERDICT_OK,
     EICE_VERDICT_FINAL,    /* an error that stays */
     EICE_VERDICT_RETRY,    /* after a pause */
-    EICE_VERDICT_THROTTLED,/* after a longer one */
+    EICE_VERDICT_THROTTLED,/* the same, for another reason */
+    EICE_VERDICT_NOTHING,  /* an error that is none: a dry run would have been
+                              allowed (DryRunOperation); the rule to be added
+                              is there, or the one to be taken is not */
     EICE_VERDICT_CLOCK     /* the clock may be the reason: when it is more than
                               EICE_CLOCK_SLACK_S off server_unix_s, sign again
                               with that, once; otherwise as FINAL */
@@ -2281,6 +2477,7 @@ typedef struct eice_aws_reply {
     unsigned status;
     bool keep_alive;        /* the connection takes another request */
     int64_t server_unix_s;  /* Date; 0 without one, or with Age: a cache's */
+    uint32_t retry_after_ms; /* x-amz-retry-after, or 0 */
     char request_id[64];
     eice_blob body;
     eice_http http;
@@ -2303,12 +2500,59 @@ EICE_API bool eice_aws_reply_feed(eice_aws_reply *r, eice_str *in,
  * alone. True: the answer is complete, or broken, then `e` is set
  * (EICE_E_NET_RESET). */
 EICE_API bool eice_aws_reply_eof(eice_aws_reply *r, eice_error *e);
-/* Judges a complete answer; anything but OK fills `e`: AWS code, request id,
- * status, text, remedy. A body that is not of AWS is judged by the status. */
+/* Judges a complete answer; anything but OK and NOTHING fills `e`: AWS code,
+ * request id, status, text, remedy. A body that is not of AWS is judged by
+ * the status. */
 EICE_API eice_verdict eice_aws_judge(const eice_aws_reply *r, eice_op op,
                                      eice_error *e);
+/* The encoded authorization message of a denial: what DECODE_MESSAGE takes.
+ * Nothing when there is none. */
+EICE_API void eice_aws_encoded(const eice_aws_reply *r, eice_buf *out);
 /* Wipes and frees; a new answer begins with eice_aws_reply_init. */
 EICE_API void eice_aws_reply_free(eice_aws_reply *r);
+
+/* ---- items ------------------------------------------------------------- */
+
+/* An element of an answer with all that is in it, in the memory of the
+ * answer. Items can be copied; they live as long as the answer does. */
+typedef struct eice_item {
+    eice_str doc; /* its text, from "<" to ">", or "{" to "}" */
+} eice_item;
+
+/* A walk over elements of one kind, in their order. */
+typedef struct eice_items {
+    const char *path;
+    const char *root;  /* what the root must be called; NULL: anything */
+    bool failed;       /* the text is malformed, or of another call */
+    eice_xml xml;
+} eice_items;
+
+/* The items of a page of a call's answer: see EICE_OP_LIST. */
+EICE_API void eice_aws_items(const eice_aws_reply *r, eice_op op,
+                             eice_items *items);
+/* The elements at a path below an item: "tagSet/item". */
+EICE_API void eice_items_in(const eice_item *item, const char *path,
+                            eice_items *items);
+/* The next one; false at the end, and with `failed` where the text is
+ * malformed. The last one was the last only when this was called again. */
+EICE_API bool eice_items_next(eice_items *items, eice_item *item);
+/* Writes the text of the first element at a path ("" is the item itself) as a
+ * C string: cut to fit, controls are '?'; "" when there is none. Returns
+ * `out`. Of what is longer than 1 KiB see eice_item_raw. */
+EICE_API const char *eice_item_get(const eice_item *item, const char *path,
+                                   char *out, size_t cap);
+/* Whether there is such an element, with that text. */
+EICE_API bool eice_item_is(const eice_item *item, const char *path,
+                           const char *text);
+/* The text as it came, references unresolved: fine for base64. False when the
+ * element is absent. */
+EICE_API bool eice_item_raw(const eice_item *item, const char *path,
+                            eice_str *raw);
+/* The value of a tag, as eice_item_get does. */
+EICE_API const char *eice_item_tag(const eice_item *item, const char *key,
+                                   char *out, size_t cap);
+/* The token of the next page; empty after the last one. */
+EICE_API void eice_aws_next_token(const eice_aws_reply *r, eice_buf *out);
 
 /* ---- results ----------------------------------------------------------- */
 
@@ -2787,7 +3031,9 @@ typedef enum eice_goal {
     EICE_GOAL_TUNNEL,   /* a byte stream: eice_conn_app_in and _out */
     EICE_GOAL_PUSH,     /* SendSSHPublicKey, nothing else */
     EICE_GOAL_IDENTITY, /* GetCallerIdentity, nothing else */
-    EICE_GOAL_FIND      /* the instance: eice_conn_instance, nothing else */
+    EICE_GOAL_FIND,     /* the instance: eice_conn_instance, nothing else */
+    EICE_GOAL_CALLS     /* no connection: eice_conn_call, as often as wanted.
+                           OPEN once keys and configuration stand */
 } eice_goal;
 
 typedef enum eice_policy {
@@ -2814,7 +3060,7 @@ typedef struct eice_conn_opts {
     eice_goal goal;
     const char *target;        /* i-..., a Name tag, tag:KEY=VALUE, a private
                                   address or DNS name; required but for
-                                  IDENTITY */
+                                  IDENTITY and CALLS */
     const char *user;          /* login; NULL is "ec2-user" */
     uint16_t port;             /* of the instance; 0 is 22 */
     const char *endpoint_id;   /* or NULL: the one of the VPC */
@@ -2935,6 +3181,50 @@ EICE_API const char *eice_conn_host_name(const eice_conn *c);
 /* What the clock of AWS is ahead of ours, in seconds, as far as it matters. */
 EICE_API int64_t eice_conn_clock_offset(const eice_conn *c);
 
+/* ---- calls ------------------------------------------------------------- */
+
+/* One AWS call, in memory of the caller: set what is asked for and zero the
+ * rest. What is borrowed stays until it is done. Any number may run at once,
+ * on as many connections as there are slots for; these are kept and used
+ * again. Every attempt is signed anew; what is throttled, broken off or late
+ * is tried again as botocore does in its "standard" mode, at most
+ * settings.max_attempts times, with one budget for all calls of an eice_conn.
+ * Pages are fetched one after the other. */
+typedef struct eice_call {
+    eice_op op;
+    const eice_pair *params;  /* named as on the wire, see EICE_OP_LIST */
+    size_t param_count;
+    const char *region;       /* or NULL: that of the configuration */
+    bool dry_run;             /* EC2 only: would it be allowed? Then `nothing`;
+                                 if not, error.code is AWS_DENIED */
+    uint32_t timeout_ms;      /* for all pages and attempts; 0: no limit but
+                                 that of each attempt. Then HTTP_TIMEOUT */
+    /* Called with each item of the answer, which lives until it returns;
+     * false: enough. May be NULL. It must not start or cancel calls. */
+    bool (*item)(void *user, const eice_item *item);
+    void *user;
+    eice_buf *encoded;        /* or NULL: gets the encoded authorization
+                                 message of a denial, for DECODE_MESSAGE */
+    /* Results: */
+    bool done;
+    bool nothing;             /* EICE_VERDICT_NOTHING: went well, changed
+                                 nothing */
+    eice_error error;         /* code EICE_OK: it went well */
+    char client_token[37];    /* that was made for it, or "" */
+    char request_id[64];
+    size_t items;             /* handed out */
+    unsigned attempts;        /* requests that were sent */
+    void *priv;
+} eice_call;
+
+/* Starts a call, with any goal but best with EICE_GOAL_CALLS; it runs while
+ * the connection is driven. When that ends, calls that are not done end with
+ * its error, or EICE_E_CANCELLED. MEMORY: it is done already. */
+EICE_API eice_err eice_conn_call(eice_conn *c, eice_call *call);
+/* Ends it with EICE_E_CANCELLED, unless it is done. AWS may have done what it
+ * was asked for. */
+EICE_API void eice_conn_call_cancel(eice_conn *c, eice_call *call);
+
 #endif /* EICE_HAS_AWS */
 
 /* ======================================================================== *
@@ -3020,6 +3310,15 @@ EICE_API void eice_posix_lookup(eice_posix *x, eice_str name,
 EICE_API void eice_posix_lookup_cancel(eice_posix *x, const void *user);
 /* Runs until the goal is reached or the connection is done; blocks. */
 EICE_API eice_err eice_posix_wait(eice_posix *x, eice_conn *c);
+/* Starts these calls and runs until all of them are done; blocks. EICE_OK, or
+ * the code of the first in the list that failed: see its error. */
+EICE_API eice_err eice_posix_calls(eice_posix *x, eice_conn *c,
+                                   eice_call *calls, size_t count);
+/* The same without executor and connection, which are made for it. `o`
+ * (goal and target do not matter) may be NULL: configuration and keys are
+ * those of the AWS CLI. */
+EICE_API eice_err eice_posix_aws(const eice_conn_opts *o, eice_call *calls,
+                                 size_t count);
 /* Carries stdin-like `in` and stdout-like `out` through an open tunnel until
  * it ends; blocks. The descriptors' flags are left as they are: they may be
  * shared with other processes. After the end of `in` it goes on receiving;
@@ -15775,40 +16074,47 @@ EICE_API bool eice_proxy_for(const eice_settings *s, bool tls, eice_str host,
 
 /* ---- operations -------------------------------------------------------- */
 
-typedef enum eicei_aws_protocol {
-    EICEI_AWS_QUERY, /* form in, XML out: EC2 and STS */
-    EICEI_AWS_JSON   /* JSON 1.1 both ways: Instance Connect */
-} eicei_aws_protocol;
-
 typedef struct eicei_aws_op {
     const char *name;
-    eice_service service;
-    eicei_aws_protocol protocol;
-    const char *version; /* of the query API, or what precedes the name in
-                            X-Amz-Target */
-    const char *action;  /* as IAM calls it */
-    eice_stage stage;
+    const char *item;
+    unsigned char service; /* an eice_service; small, as rows are many */
+    char flag;
 } eicei_aws_op;
 
 static const eicei_aws_op eicei_aws_ops[EICE_OP_COUNT] = {
-    { "DescribeInstances", EICE_SERVICE_EC2, EICEI_AWS_QUERY, "2016-11-15",
-      "ec2:DescribeInstances", EICE_STAGE_API },
-    { "DescribeInstanceConnectEndpoints", EICE_SERVICE_EC2, EICEI_AWS_QUERY,
-      "2016-11-15", "ec2:DescribeInstanceConnectEndpoints", EICE_STAGE_API },
-    { "SendSSHPublicKey", EICE_SERVICE_EIC, EICEI_AWS_JSON,
-      "AWSEC2InstanceConnectService", "ec2-instance-connect:SendSSHPublicKey",
-      EICE_STAGE_PUSH },
-    { "GetCallerIdentity", EICE_SERVICE_STS, EICEI_AWS_QUERY, "2011-06-15",
-      "sts:GetCallerIdentity", EICE_STAGE_API },
-    { "AssumeRoleWithWebIdentity", EICE_SERVICE_STS, EICEI_AWS_QUERY,
-      "2011-06-15", "sts:AssumeRoleWithWebIdentity", EICE_STAGE_CREDENTIALS },
-    { "AssumeRole", EICE_SERVICE_STS, EICEI_AWS_QUERY, "2011-06-15",
-      "sts:AssumeRole", EICE_STAGE_CREDENTIALS }
+#define EICEI_X(name, wire, service, flag, item, params, fields)              \
+    { wire, item, EICE_SERVICE_##service, flag },
+    EICE_OP_LIST(EICEI_X)
+#undef EICEI_X
 };
 
-static const char *const eicei_aws_service_names[EICE_SERVICE_COUNT] = {
-    "ec2", "ec2-instance-connect", "sts"
+/* A service: its protocol is JSON 1.1 both ways for EC2 Instance Connect, a
+ * form in and XML out for the others. */
+typedef struct eicei_aws_service {
+    const char *name;
+    const char *version; /* of the query API, or what precedes the name in
+                            X-Amz-Target */
+    bool json;
+} eicei_aws_service;
+
+static const eicei_aws_service eicei_aws_services[EICE_SERVICE_COUNT] = {
+    { "ec2", "2016-11-15", false },
+    { "ec2-instance-connect", "AWSEC2InstanceConnectService", true },
+    { "sts", "2011-06-15", false }
 };
+
+EICEI_PRIVATE const eicei_aws_service *eicei_aws_service_of(eice_op op)
+{
+    return &eicei_aws_services[eicei_aws_ops[op].service];
+}
+
+EICEI_PRIVATE eice_stage eicei_aws_stage(eice_op op)
+{
+    return eicei_aws_service_of(op)->json ? EICE_STAGE_PUSH
+           : eice_str_starts(eice_str_c(eice_op_name(op)), "Assume")
+               ? EICE_STAGE_CREDENTIALS
+               : EICE_STAGE_API;
+}
 
 EICE_API const char *eice_op_name(eice_op op)
 {
@@ -15817,12 +16123,17 @@ EICE_API const char *eice_op_name(eice_op op)
 
 EICE_API eice_service eice_op_service(eice_op op)
 {
-    return eicei_aws_ops[op].service;
+    return (eice_service)eicei_aws_ops[op].service;
+}
+
+EICE_API bool eice_op_takes_token(eice_op op)
+{
+    return eicei_aws_ops[op].flag == 'T';
 }
 
 EICE_API const char *eice_service_name(eice_service service)
 {
-    return eicei_aws_service_names[service];
+    return eicei_aws_services[service].name;
 }
 
 /* ---- places ------------------------------------------------------------ */
@@ -15940,6 +16251,104 @@ EICE_API eice_err eice_aws_place(const eice_settings *s, eice_service service,
 
 /* ---- requests ---------------------------------------------------------- */
 
+EICE_API void eice_params_init(eice_params *p, void *memory, size_t cap)
+{
+    memset(p, 0, sizeof *p);
+    eice_buf_init(&p->text, memory, cap);
+}
+
+/* The highest number behind a beginning, in the parameters there are. */
+EICEI_PRIVATE uint64_t eicei_params_number(const eice_params *p,
+                                           eice_str begin)
+{
+    uint64_t most = 0;
+    size_t i;
+
+    for (i = 0; i < p->count; i++) {
+        const eice_str name = p->list[i].name;
+        uint64_t n;
+
+        if (name.len > begin.len
+            && memcmp(name.ptr, begin.ptr, begin.len) == 0) {
+            eice_str rest = eice_str_make(name.ptr + begin.len,
+                                          name.len - begin.len);
+
+            if (eice_str_u64(eice_str_cut(&rest, '.'), UINT32_MAX, &n)
+                && n > most) {
+                most = n;
+            }
+        }
+    }
+    return most;
+}
+
+/* What was added to the text since `at`. */
+EICEI_PRIVATE eice_str eicei_params_since(const eice_params *p, size_t at)
+{
+    return eice_str_make(p->text.ptr + at, p->text.len - at);
+}
+
+EICE_API void eice_param(eice_params *p, const char *name, eice_str value)
+{
+    eice_str rest = eice_str_c(name);
+    const eice_str begin = eice_str_cut(&rest, '#');
+    const bool numbered = begin.len < strlen(name);
+    size_t at = p->text.len;
+    eice_pair pair;
+
+    eice_put(&p->text, begin);
+    if (numbered) {
+        eice_put_u64(&p->text, eicei_params_number(p, begin) + 1);
+        eice_put(&p->text, rest);
+    }
+    pair.name = eicei_params_since(p, at);
+    at = p->text.len;
+    eice_put(&p->text, value);
+    pair.value = eicei_params_since(p, at);
+    if (p->count == EICE_MAX_PARAMS) {
+        p->text.overflow = true;
+        return;
+    }
+    p->list[p->count++] = pair;
+}
+
+EICE_API void eice_param_filter(eice_params *p, const char *name,
+                                eice_str value)
+{
+    const uint64_t n = eicei_params_number(p, eice_str_c("Filter."));
+    char memory[48];
+    eice_buf b;
+    size_t i;
+
+    eice_buf_init(&b, memory, sizeof memory);
+    eice_putf(&b, "Filter.%l.Name", n);
+    for (i = 0; i < p->count; i++) {
+        if (eice_str_eq(p->list[i].name, eice_buf_str(&b))
+            && eice_str_is(p->list[i].value, name)) {
+            b.len -= 4;
+            eice_put_c(&b, "Value.#");
+            eice_param(p, eice_buf_c(&b), value);
+            return;
+        }
+    }
+    eice_param(p, "Filter.#.Name", eice_str_c(name));
+    b.len = 0;
+    eice_putf(&b, "Filter.%l.Value.1", n + 1);
+    eice_param(p, eice_buf_c(&b), value);
+}
+
+EICE_API void eice_put_filter_text(eice_buf *b, eice_str text)
+{
+    size_t i;
+
+    for (i = 0; i < text.len; i++) {
+        if (text.ptr[i] == '*' || text.ptr[i] == '?' || text.ptr[i] == '\\') {
+            eice_put_byte(b, '\\');
+        }
+        eice_put_byte(b, (unsigned char)text.ptr[i]);
+    }
+}
+
 EICEI_PRIVATE void eicei_aws_put_param(eice_buf *b, eice_str name,
                                        eice_str value)
 {
@@ -15949,14 +16358,41 @@ EICEI_PRIVATE void eicei_aws_put_param(eice_buf *b, eice_str name,
     eice_put_uri(b, value);
 }
 
-EICEI_PRIVATE void eicei_aws_put_form(eice_buf *b, const eice_aws_request *r)
+/* What is named by id comes at once, and EC2 refuses MaxResults then. */
+EICEI_PRIVATE bool eicei_aws_wants_pages(const eice_aws_request *r)
 {
-    const eicei_aws_op *const op = &eicei_aws_ops[r->op];
     size_t i;
 
-    eice_putf(b, "Action=%s&Version=%s", op->name, op->version);
+    for (i = 0; i < r->param_count; i++) {
+        const eice_str name = r->params[i].name;
+
+        if (eice_str_is(name, "MaxResults")
+            || (!eice_str_starts(name, "Filter.")
+                && eice_str_find(name, '.') < name.len)) {
+            return false;
+        }
+    }
+    return r->paged && eicei_aws_ops[r->op].flag == 'P';
+}
+
+EICEI_PRIVATE void eicei_aws_put_form(eice_buf *b, const eice_aws_request *r)
+{
+    size_t i;
+
+    eice_putf(b, "Action=%s&Version=%s", eice_op_name(r->op),
+              eicei_aws_service_of(r->op)->version);
     for (i = 0; i < r->param_count; i++) {
         eicei_aws_put_param(b, r->params[i].name, r->params[i].value);
+    }
+    if (r->client_token.len > 0) {
+        eicei_aws_put_param(b, eice_str_c("ClientToken"), r->client_token);
+    }
+    if (r->dry_run) {
+        eice_put_c(b, "&DryRun=true");
+    }
+    if (eicei_aws_wants_pages(r)) {
+        eice_putf(b, "&MaxResults=%u",
+                  r->op == EICE_OP_DESCRIBE_ENDPOINTS ? 50u : 1000u);
     }
     if (r->next_token.len > 0) {
         eicei_aws_put_param(b, eice_str_c("NextToken"), r->next_token);
@@ -15969,18 +16405,20 @@ EICEI_PRIVATE void eicei_aws_put_object(eice_buf *b, const eice_aws_request *r)
 
     eice_put_byte(b, '{');
     for (i = 0; i < r->param_count; i++) {
+        const bool bare = eice_str_is(r->params[i].name, "SerialPort");
+
         eice_put_c(b, i > 0 ? ", \"" : "\"");
         eice_put_json(b, r->params[i].name);
-        eice_put_c(b, "\": \"");
+        eice_put_c(b, bare ? "\": " : "\": \"");
         eice_put_json(b, r->params[i].value);
-        eice_put_byte(b, '"');
+        eice_put_c(b, bare ? "" : "\"");
     }
     eice_put_byte(b, '}');
 }
 
 EICEI_PRIVATE size_t eicei_aws_params_len(const eice_aws_request *r)
 {
-    size_t sum = r->next_token.len;
+    size_t sum = r->next_token.len + r->client_token.len;
     size_t i;
 
     for (i = 0; i < r->param_count && sum <= EICEI_AWS_PARAMS_MAX; i++) {
@@ -16006,21 +16444,20 @@ EICEI_PRIVATE bool eicei_aws_builder(eice_blob *blob, size_t bound,
 EICEI_PRIVATE eice_err eicei_aws_body(const eice_aws_request *r,
                                       eice_blob *body, eice_error *e)
 {
-    const eicei_aws_op *const op = &eicei_aws_ops[r->op];
     const size_t len = eicei_aws_params_len(r);
     eice_buf b;
 
     if (len > EICEI_AWS_PARAMS_MAX) {
-        return eice_fail(e, EICE_E_LIMIT, op->stage,
-                         "%s: parameters of more than %u bytes", op->name,
-                         EICEI_AWS_PARAMS_MAX);
+        return eice_fail(e, EICE_E_LIMIT, eicei_aws_stage(r->op),
+                         "%s: parameters of more than %u bytes",
+                         eice_op_name(r->op), EICEI_AWS_PARAMS_MAX);
     }
     /* an escaped byte is at most \u00XX; 9 for quotes and separators */
-    if (!eicei_aws_builder(body, 6 * len + 9 * r->param_count + 128, &b)) {
-        return eice_fail(e, EICE_E_MEMORY, op->stage,
+    if (!eicei_aws_builder(body, 6 * len + 9 * r->param_count + 192, &b)) {
+        return eice_fail(e, EICE_E_MEMORY, eicei_aws_stage(r->op),
                          "no memory for a request");
     }
-    if (op->protocol == EICEI_AWS_JSON) {
+    if (eicei_aws_service_of(r->op)->json) {
         eicei_aws_put_object(&b, r);
     } else {
         eicei_aws_put_form(&b, r);
@@ -16053,8 +16490,7 @@ static const char *const eicei_aws_signed_headers[3] = {
 EICEI_PRIVATE size_t eicei_aws_headers(const eice_aws_request *r,
                                        eice_buf *text, eice_pair headers[3])
 {
-    const eicei_aws_op *const op = &eicei_aws_ops[r->op];
-    const bool json = op->protocol == EICEI_AWS_JSON;
+    const bool json = eicei_aws_service_of(r->op)->json;
     size_t at;
     size_t i;
 
@@ -16067,7 +16503,8 @@ EICEI_PRIVATE size_t eicei_aws_headers(const eice_aws_request *r,
         json ? "application/x-amz-json-1.1"
              : "application/x-www-form-urlencoded; charset=utf-8");
     at = text->len;
-    eice_putf(text, "%s.%s", op->version, op->name);
+    eice_putf(text, "%s.%s", eicei_aws_service_of(r->op)->version,
+              eice_op_name(r->op));
     headers[2].value = eice_str_make(text->ptr + at, text->len - at);
     return json ? 3 : 2;
 }
@@ -16085,7 +16522,7 @@ EICEI_PRIVATE void eicei_aws_put_head(eice_buf *b, const eice_aws_request *r,
     eice_put_header(b, "User-Agent", r->user_agent.len > 0
                                          ? r->user_agent
                                          : eice_str_c("eice/" EICE_VERSION));
-    if (r->op != EICE_OP_ASSUME_WEB_IDENTITY) {
+    if (eicei_aws_ops[r->op].flag != 'U') {
         eice_put_header(b, "X-Amz-Date", eice_str_c(sign->date));
         if (r->keys.session_token.len > 0) {
             eice_put_header(b, "X-Amz-Security-Token", r->keys.session_token);
@@ -16101,7 +16538,7 @@ EICEI_PRIVATE eice_err eicei_aws_sign(const eice_aws_request *r,
                                       eice_str body, eice_blob *out,
                                       eice_error *e)
 {
-    const eicei_aws_op *const op = &eicei_aws_ops[r->op];
+    const eice_stage stage = eicei_aws_stage(r->op);
     eice_pair headers[3];
     eice_sigv4_request s;
     eice_signed sign;
@@ -16118,28 +16555,28 @@ EICEI_PRIVATE eice_err eicei_aws_sign(const eice_aws_request *r,
     s.header_count = eicei_aws_headers(r, &text, headers);
     s.body = body;
     s.region = r->region;
-    s.service = eice_str_c(eicei_aws_service_names[op->service]);
+    s.service = eice_str_c(eicei_aws_service_of(r->op)->name);
     s.keys = r->keys;
     s.unix_s = r->unix_s;
-    err = text.overflow                            ? EICE_E_ARGUMENT
-          : r->op == EICE_OP_ASSUME_WEB_IDENTITY ? EICE_OK
-                                                 : eice_sigv4_sign(&s, &sign);
+    err = text.overflow                        ? EICE_E_ARGUMENT
+          : eicei_aws_ops[r->op].flag == 'U' ? EICE_OK
+                                             : eice_sigv4_sign(&s, &sign);
     if (err != EICE_OK) {
-        return eice_fail(e, err, op->stage, "%s: the request cannot be signed "
-                         "(host, region or keys)", op->name);
+        return eice_fail(e, err, stage, "%s: the request cannot be signed "
+                         "(host, region or keys)", eice_op_name(r->op));
     }
     if (!eicei_aws_builder(out, 3072 + r->place->path.len + r->user_agent.len
                                 + r->keys.session_token.len + body.len, &b)) {
-        return eice_fail(e, EICE_E_MEMORY, op->stage,
+        return eice_fail(e, EICE_E_MEMORY, stage,
                          "no memory for a request");
     }
     eicei_aws_put_head(&b, r, &s, &sign);
     eice_put(&b, body);
     if (b.overflow) {
         eice_wipe(b.ptr, b.cap);
-        return eice_fail(e, EICE_E_ARGUMENT, op->stage,
+        return eice_fail(e, EICE_E_ARGUMENT, stage,
                          "%s: a token, the user agent or the proxy's user "
-                         "does not fit into a header", op->name);
+                         "does not fit into a header", eice_op_name(r->op));
     }
     out->len += b.len;
     return EICE_OK;
@@ -16204,6 +16641,15 @@ EICEI_PRIVATE void eicei_aws_on_error_type(eice_aws_reply *r, eice_str value)
     }
 }
 
+EICEI_PRIVATE void eicei_aws_on_retry_after(eice_aws_reply *r, eice_str value)
+{
+    uint64_t ms;
+
+    if (eice_str_u64(value, UINT32_MAX, &ms)) {
+        r->retry_after_ms = (uint32_t)ms;
+    }
+}
+
 EICEI_PRIVATE void eicei_aws_on_query_error(eice_aws_reply *r, eice_str value)
 {
     r->priv.query_error = true;
@@ -16223,7 +16669,8 @@ static const eicei_aws_header eicei_aws_headers_read[] = {
     { "x-amzn-request-id", eicei_aws_on_request_id },
     { "x-amz-request-id", eicei_aws_on_request_id },
     { "x-amzn-errortype", eicei_aws_on_error_type },
-    { "x-amzn-query-error", eicei_aws_on_query_error }
+    { "x-amzn-query-error", eicei_aws_on_query_error },
+    { "x-amz-retry-after", eicei_aws_on_retry_after }
 };
 
 EICEI_PRIVATE void eicei_aws_on_header(eice_aws_reply *r, eice_str value)
@@ -16305,6 +16752,224 @@ EICE_API bool eice_aws_reply_eof(eice_aws_reply *r, eice_error *e)
     return true;
 }
 
+/* ---- items ------------------------------------------------------------- */
+
+EICEI_PRIVATE void eicei_items_init(eice_items *items, eice_str doc,
+                                    const char *path)
+{
+    memset(items, 0, sizeof *items);
+    items->path = path;
+    eice_xml_init(&items->xml, doc);
+}
+
+EICE_API void eice_aws_items(const eice_aws_reply *r, eice_op op,
+                             eice_items *items)
+{
+    eicei_items_init(items, eice_str_make(r->body.ptr, r->body.len),
+                     eicei_aws_ops[op].item);
+    items->root = eicei_aws_service_of(op)->json ? NULL : eice_op_name(op);
+}
+
+EICE_API void eice_items_in(const eice_item *item, const char *path,
+                            eice_items *items)
+{
+    eicei_items_init(items, item->doc, path);
+}
+
+typedef enum eicei_fit {
+    EICEI_FIT_NOT,
+    EICEI_FIT_ABOVE, /* on the way to what is looked for */
+    EICEI_FIT_IT,
+    EICEI_FIT_WRONG  /* the root of something else */
+} eicei_fit;
+
+/* The element that was opened; those around it are on the way, or they would
+ * have been skipped. */
+EICEI_PRIVATE eicei_fit eicei_items_fit(const eice_items *items, eice_str name)
+{
+    eice_str rest = eice_str_c(items->path);
+    eice_str part = rest;
+    unsigned level;
+
+    if (items->xml.depth == 1) {
+        if (items->root != NULL
+            && !(eice_str_starts(name, items->root)
+                 && eice_str_is(eice_str_make(name.ptr + strlen(items->root),
+                                              name.len - strlen(items->root)),
+                                "Response"))) {
+            return EICEI_FIT_WRONG;
+        }
+        return rest.len == 0 ? EICEI_FIT_IT : EICEI_FIT_ABOVE;
+    }
+    for (level = 1; level < items->xml.depth; level++) {
+        part = eice_str_cut(&rest, '/');
+    }
+    return !eice_str_eq(part, name) ? EICEI_FIT_NOT
+           : rest.len == 0          ? EICEI_FIT_IT
+                                    : EICEI_FIT_ABOVE;
+}
+
+EICE_API bool eice_items_next(eice_items *items, eice_item *item)
+{
+    eice_xml *const x = &items->xml;
+
+    while (!items->failed) {
+        const size_t at = x->at;
+        eicei_fit fit = EICEI_FIT_ABOVE;
+        eice_str s;
+
+        switch (eice_xml_next(x, &s)) {
+        case EICE_XML_OPEN:
+            fit = eicei_items_fit(items, s);
+            items->failed = fit == EICEI_FIT_WRONG
+                            || (fit != EICEI_FIT_ABOVE && !eice_xml_skip(x));
+            break;
+        case EICE_XML_TEXT:
+        case EICE_XML_CLOSE:
+            break;
+        case EICE_XML_END:
+            return false;
+        case EICE_XML_ERROR:
+            items->failed = true;
+            break;
+        }
+        if (fit == EICEI_FIT_IT && !items->failed) {
+            item->doc = eice_str_make(x->doc.ptr + at, x->at - at);
+            return true;
+        }
+    }
+    return false;
+}
+
+EICEI_PRIVATE bool eicei_item_first(const eice_item *item, const char *path,
+                                    eice_item *out)
+{
+    eice_items items;
+
+    eice_items_in(item, path, &items);
+    return eice_items_next(&items, out);
+}
+
+/* The pieces of text right in an element; the first only when `raw` is not
+ * NULL, as it is, otherwise all into `out`. */
+EICEI_PRIVATE void eicei_item_text(const eice_item *item, eice_str *raw,
+                                   eice_buf *out)
+{
+    eice_xml_type type;
+    eice_str s;
+    eice_xml x;
+
+    eice_xml_init(&x, item->doc);
+    do {
+        type = eice_xml_next(&x, &s);
+        if (type != EICE_XML_TEXT || x.depth != 1) {
+            continue;
+        }
+        if (raw != NULL) {
+            *raw = s;
+            return;
+        }
+        if (x.cdata) {
+            eice_put(out, s);
+        } else {
+            (void)eice_xml_unescape(s, out);
+        }
+    } while (type != EICE_XML_END && type != EICE_XML_ERROR);
+}
+
+EICEI_PRIVATE bool eicei_item_json(const eice_item *item, const char *path,
+                                   eice_str *raw)
+{
+    switch (eice_json_find(item->doc, path, raw)) {
+    case EICE_JSON_END:
+    case EICE_JSON_ERROR:
+        return false;
+    default:
+        return true;
+    }
+}
+
+EICE_API bool eice_item_raw(const eice_item *item, const char *path,
+                            eice_str *raw)
+{
+    eice_item found;
+
+    *raw = eice_str_make(NULL, 0);
+    if (eice_str_starts(item->doc, "{")) {
+        return eicei_item_json(item, path, raw);
+    }
+    if (!eicei_item_first(item, path, &found)) {
+        return false;
+    }
+    eicei_item_text(&found, raw, NULL);
+    return true;
+}
+
+/* False when there is no such element. */
+EICEI_PRIVATE bool eicei_item_put(const eice_item *item, const char *path,
+                                  eice_buf *out)
+{
+    eice_item found;
+    eice_str raw;
+
+    if (eice_str_starts(item->doc, "{")) {
+        return eicei_item_json(item, path, &raw)
+               && eice_json_unescape(raw, out);
+    }
+    if (!eicei_item_first(item, path, &found)) {
+        return false;
+    }
+    eicei_item_text(&found, NULL, out);
+    return true;
+}
+
+EICE_API const char *eice_item_get(const eice_item *item, const char *path,
+                                   char *out, size_t cap)
+{
+    char memory[1024];
+    eice_buf b;
+
+    eice_buf_init(&b, memory, sizeof memory);
+    (void)eicei_item_put(item, path, &b);
+    eice_copy_text(out, cap, eice_buf_str(&b));
+    return out;
+}
+
+EICE_API bool eice_item_is(const eice_item *item, const char *path,
+                           const char *text)
+{
+    char memory[256];
+    eice_buf b;
+
+    eice_buf_init(&b, memory, sizeof memory);
+    return eicei_item_put(item, path, &b) && !b.overflow
+           && eice_str_is(eice_buf_str(&b), text);
+}
+
+EICE_API const char *eice_item_tag(const eice_item *item, const char *key,
+                                   char *out, size_t cap)
+{
+    eice_items tags;
+    eice_item tag;
+
+    eice_items_in(item, "tagSet/item", &tags);
+    while (eice_items_next(&tags, &tag)) {
+        if (eice_item_is(&tag, "key", key)) {
+            return eice_item_get(&tag, "value", out, cap);
+        }
+    }
+    out[0] = 0;
+    return out;
+}
+
+EICE_API void eice_aws_next_token(const eice_aws_reply *r, eice_buf *out)
+{
+    eice_item whole;
+
+    whole.doc = eice_str_make(r->body.ptr, r->body.len);
+    (void)eicei_item_put(&whole, "nextToken", out);
+}
+
 /* ---- XML into structs -------------------------------------------------- */
 
 typedef enum eicei_aws_kind {
@@ -16361,7 +17026,7 @@ EICEI_PRIVATE eice_err eicei_aws_malformed(eicei_aws_walk *w, const char *why)
         eice_copy_text(w->error->remedy, sizeof w->error->remedy,
                        eice_str_c("try again; check proxies on the way"));
     }
-    return eice_fail(w->error, EICE_E_AWS, eicei_aws_ops[w->op].stage,
+    return eice_fail(w->error, EICE_E_AWS, eicei_aws_stage(w->op),
                      "the answer to %s is malformed: %s", eice_op_name(w->op),
                      why);
 }
@@ -16897,6 +17562,7 @@ typedef struct eicei_aws_class {
 
 #define EICEI_THROTTLED(code)                                                 \
     { code, EICE_E_AWS_THROTTLED, EICE_VERDICT_THROTTLED, NULL }
+#define EICEI_NOTHING(code) { code, EICE_OK, EICE_VERDICT_NOTHING, NULL }
 #define EICEI_RETRY(code) { code, EICE_E_AWS, EICE_VERDICT_RETRY, "try again" }
 #define EICEI_FINAL(code, err, remedy)                                        \
     { code, err, EICE_VERDICT_FINAL, remedy }
@@ -16925,6 +17591,9 @@ typedef struct eicei_aws_class {
     "AWS holds this account back: see its console and mail"
 
 static const eicei_aws_class eicei_aws_classes[] = {
+    EICEI_NOTHING("DryRunOperation"),
+    EICEI_NOTHING("InvalidPermission.Duplicate"),
+    EICEI_NOTHING("InvalidPermission.NotFound"),
     EICEI_THROTTLED("Throttl*"),
     EICEI_THROTTLED("RequestThrottled*"),
     EICEI_THROTTLED("RequestLimitExceeded"),
@@ -16939,6 +17608,7 @@ static const eicei_aws_class eicei_aws_classes[] = {
     EICEI_RETRY("PriorRequestNotComplete"),
     EICEI_RETRY("IDPCommunicationError"),
     EICEI_RETRY("EC2InstanceUnavailableException"),
+    EICEI_RETRY("SerialConsoleSessionUnavailableException"),
     EICEI_RETRY("ServiceException"),
     EICEI_RETRY("InternalError"),
     EICEI_RETRY("InternalFailure"),
@@ -16984,6 +17654,24 @@ static const eicei_aws_class eicei_aws_classes[] = {
     EICEI_FINAL("InvalidArgsException", EICE_E_AWS,
                 "check the login name and the public key: one line, ssh-rsa "
                 "or ssh-ed25519"),
+    EICEI_FINAL("InvalidVpcI*", EICE_E_AWS, EICEI_WRONG_REGION),
+    EICEI_FINAL("InvalidSubnet*", EICE_E_AWS, EICEI_WRONG_REGION),
+    EICEI_FINAL("InvalidGroup*", EICE_E_AWS, EICEI_WRONG_REGION),
+    EICEI_FINAL("InvalidSecurityGroup*", EICE_E_AWS, EICEI_WRONG_REGION),
+    EICEI_FINAL("InvalidNetworkInterfaceI*", EICE_E_AWS, EICEI_WRONG_REGION),
+    EICEI_FINAL("InvalidAMIID*", EICE_E_AWS, EICEI_WRONG_REGION),
+    EICEI_FINAL("IdempotentParameterMismatch", EICE_E_AWS,
+                "this client token went with other parameters before: use "
+                "another, or none"),
+    EICEI_FINAL("SerialConsoleAccessDisabledException", EICE_E_AWS,
+                "enable the serial console for the account in this region "
+                "(ec2:EnableSerialConsoleAccess)"),
+    EICEI_FINAL("SerialConsoleSessionLimitExceededException", EICE_E_AWS,
+                "one session at a time: end the other, then wait 30 seconds"),
+    EICEI_FINAL("SerialConsoleSessionUnsupportedException", EICE_E_AWS,
+                "reboot the instance: it was started before it could do this"),
+    EICEI_FINAL("EC2InstanceTypeInvalidException", EICE_E_AWS,
+                "only instance types on the Nitro system have this console"),
     EICEI_FINAL("*LimitExceeded", EICE_E_AWS,
                 "a quota of the account is reached: free something, or ask "
                 "for more in Service Quotas")
@@ -17104,11 +17792,24 @@ EICEI_PRIVATE void eicei_aws_say(char out[256], const char *format, ...)
 
 #define EICEI_AWS_BLOB "Encoded authorization failure message:"
 
+EICE_API void eice_aws_encoded(const eice_aws_reply *r, eice_buf *out)
+{
+    const eice_str body = eicei_aws_document(r);
+    const eice_str before = eicei_aws_before(body, EICEI_AWS_BLOB);
+    const size_t skip = before.len + strlen(EICEI_AWS_BLOB);
+    eice_str rest;
+
+    if (before.len < body.len) {
+        rest = eice_str_trim(eice_str_make(body.ptr + skip, body.len - skip));
+        eice_put(out, eice_str_cut(&rest, '<'));
+    }
+}
+
 /* "User: U is not authorized to perform: A on resource: R because ..." in
  * the order of what is looked for: who may not do what, and on what. Another
  * text is shown as it is. */
-EICEI_PRIVATE void eicei_aws_denied(const eicei_aws_op *op,
-                                    const eicei_aws_fault *f, eice_error *e)
+EICEI_PRIVATE void eicei_aws_denied(eice_op op, const eicei_aws_fault *f,
+                                    eice_error *e)
 {
     const eice_str message = eice_str_c(f->message);
     const eice_str text = eicei_aws_before(message, EICEI_AWS_BLOB);
@@ -17119,16 +17820,24 @@ EICEI_PRIVATE void eicei_aws_denied(const eicei_aws_op *op,
     const bool blob = text.len < message.len;
     const eice_str named = eicei_aws_no_period(
         eicei_aws_after(text, "to perform: "));
-    const eice_str action = named.len > 0 ? named : eice_str_c(op->action);
     const eice_str other = eicei_aws_no_period(text);
+    eice_str action = named;
+    char memory[80];
+    eice_buf b;
 
+    eice_buf_init(&b, memory, sizeof memory);
+    if (named.len == 0) {
+        eice_putf(&b, "%s:%s", eicei_aws_service_of(op)->name,
+                  eice_op_name(op));
+        action = eice_buf_str(&b);
+    }
     if (named.len > 0 || other.len == 0) {
         eicei_aws_say(e->text, "%s: not allowed to do %S%s%S%s%S%s", f->code,
                       &action, on.len > 0 ? " on " : "", &on,
                       who.len > 0 ? " as " : "", &who,
                       deny ? ", by an explicit deny" : "");
     } else {
-        eicei_aws_say(e->text, "%s: %s: %S", op->name, f->code, &other);
+        eicei_aws_say(e->text, "%s: %s: %S", eice_op_name(op), f->code, &other);
     }
     eicei_aws_say(e->remedy, "%s %S%s%S%s", deny ? "remove the deny of"
                                                  : "allow",
@@ -17140,7 +17849,7 @@ EICEI_PRIVATE void eicei_aws_denied(const eicei_aws_op *op,
 /* Where an answer comes from a front end or a proxy, its page is not quoted,
  * a line of plain text is. */
 EICEI_PRIVATE void eicei_aws_no_code(const eice_aws_reply *r,
-                                     const eicei_aws_op *op, eice_error *e)
+                                     eice_op op, eice_error *e)
 {
     eice_str body = eice_str_trim(eicei_aws_document(r));
 
@@ -17148,8 +17857,8 @@ EICEI_PRIVATE void eicei_aws_no_code(const eice_aws_reply *r,
                ? eice_str_trim(eice_str_cut(&body, '\n'))
                : eice_str_make(NULL, 0);
     body.len = body.len > 120 ? 120 : body.len;
-    eicei_aws_say(e->text, "%s: HTTP %u without a code of AWS%s%S", op->name,
-                  r->status, body.len > 0 ? ": " : "", &body);
+    eicei_aws_say(e->text, "%s: HTTP %u without a code of AWS%s%S",
+                  eice_op_name(op), r->status, body.len > 0 ? ": " : "", &body);
 }
 
 EICEI_PRIVATE bool eicei_aws_clock_text(const char *message)
@@ -17161,7 +17870,7 @@ EICEI_PRIVATE bool eicei_aws_clock_text(const char *message)
 }
 
 EICEI_PRIVATE void eicei_aws_describe(const eice_aws_reply *r,
-                                      const eicei_aws_op *op,
+                                      eice_op op,
                                       const eicei_aws_fault *f, eice_error *e)
 {
     eice_str rest = eice_str_c(f->message);
@@ -17173,13 +17882,13 @@ EICEI_PRIVATE void eicei_aws_describe(const eice_aws_reply *r,
     } else if (e->code == EICE_E_AWS_DENIED) {
         eicei_aws_denied(op, f, e);
     } else {
-        eicei_aws_say(e->text, "%s: %s%s%S", op->name, f->code,
+        eicei_aws_say(e->text, "%s: %s%s%S", eice_op_name(op), f->code,
                       message.len > 0 ? ": " : "", &message);
     }
 }
 
 EICEI_PRIVATE eice_verdict eicei_aws_refused(const eice_aws_reply *r,
-                                             const eicei_aws_op *op,
+                                             eice_op op,
                                              eice_error *e)
 {
     const eice_str body = eice_str_trim(eicei_aws_document(r));
@@ -17197,11 +17906,11 @@ EICEI_PRIVATE eice_verdict eicei_aws_refused(const eice_aws_reply *r,
         c.err = EICE_E_AWS_CLOCK;
         c.remedy = NULL;
     }
-    if (e == NULL || e->code != EICE_OK) {
+    if (e == NULL || e->code != EICE_OK || c.err == EICE_OK) {
         return c.verdict;
     }
     e->code = c.err;
-    e->stage = op->stage;
+    e->stage = eicei_aws_stage(op);
     e->http_status = (int)r->status;
     e->retryable = c.verdict == EICE_VERDICT_RETRY
                    || c.verdict == EICE_VERDICT_THROTTLED;
@@ -17218,18 +17927,17 @@ EICEI_PRIVATE eice_verdict eicei_aws_refused(const eice_aws_reply *r,
 EICE_API eice_verdict eice_aws_judge(const eice_aws_reply *r, eice_op op,
                                      eice_error *e)
 {
-    const eicei_aws_op *const o = &eicei_aws_ops[op];
     eice_str raw;
 
     if (r->status < 200 || r->status > 299) {
-        return eicei_aws_refused(r, o, e);
+        return eicei_aws_refused(r, op, e);
     }
-    if (o->protocol == EICEI_AWS_JSON
+    if (eicei_aws_service_of(op)->json
         && eice_json_find(eicei_aws_document(r), "Success", &raw)
                != EICE_JSON_TRUE) {
         if (e != NULL && e->code == EICE_OK) {
-            eice_fail(e, EICE_E_AWS, o->stage,
-                      "%s: HTTP %u, but no word of success", o->name,
+            eice_fail(e, EICE_E_AWS, eicei_aws_stage(op),
+                      "%s: HTTP %u, but no word of success", eice_op_name(op),
                       r->status);
             e->http_status = (int)r->status;
             memcpy(e->request_id, r->request_id, sizeof e->request_id);
@@ -19802,12 +20510,23 @@ typedef enum eicei_call_state {
     EICEI_CALL_FAILED
 } eicei_call_state;
 
+/* The calls that the plan makes; those of the caller are on the heap. */
+enum { EICEI_CALLS = EICE_OP_ASSUME_ROLE + 1 };
+
+#define EICEI_RETRY_QUOTA 500u /* of all calls together, standard mode */
+#define EICEI_RETRY_COST 5u
+#define EICEI_RETRY_LATE 10u   /* after a time-out */
+
 #define EICEI_CALL_PARAMS 6
 
 typedef struct eicei_call {
+    eice_op op;
+    eice_call *user;     /* or NULL: of the plan */
+    struct eicei_call *next;
     eicei_call_state state;
     int link;
     unsigned tries;
+    unsigned paid;       /* for the last retry */
     unsigned pages;
     bool clock_retried;
     eice_pair params[EICEI_CALL_PARAMS];
@@ -19819,8 +20538,10 @@ typedef struct eicei_call {
     uint64_t wake;
     eice_blob request;
     size_t sent;
+    uint64_t limit;      /* of the caller's, on all of it */
     eice_aws_reply *reply;
     eice_error error;
+    eice_error first;    /* of the attempts so far */
 } eicei_call;
 
 /* What the credential machine wants from a service of HTTP. */
@@ -19866,7 +20587,9 @@ struct eice_conn {
     uint32_t next_id;
     eicei_slot slots[EICE_CONN_SLOTS];
     eicei_link links[EICEI_LINKS];
-    eicei_call calls[EICE_OP_COUNT];
+    eicei_call calls[EICEI_CALLS];
+    eicei_call *asked;        /* by the caller */
+    unsigned retry_quota;
 
     eice_attempt trail[EICE_CONN_TRAIL];
     size_t trail_count;
@@ -20115,6 +20838,34 @@ EICEI_PRIVATE void eicei_call_free(eice_conn *c, eicei_call *k)
     }
 }
 
+/* Tells the caller that it is over, and forgets it. */
+EICEI_PRIVATE void eicei_call_tell(eice_conn *c, eicei_call **at)
+{
+    eicei_call *const k = *at;
+
+    k->user->error = k->error;
+    k->user->priv = NULL;
+    k->user->done = true;
+    *at = k->next;
+    eicei_call_free(c, k);
+    eice_wipe(k, sizeof *k);
+    (void)eice_resize(&c->alloc, k, 0);
+}
+
+/* The calls of the caller end with the connection. */
+EICEI_PRIVATE void eicei_calls_over(eice_conn *c)
+{
+    while (c->asked != NULL) {
+        if (c->error.code != EICE_OK) {
+            c->asked->error = c->error;
+        } else {
+            eice_fail(&c->asked->error, EICE_E_CANCELLED, EICE_STAGE_NONE,
+                      "cancelled");
+        }
+        eicei_call_tell(c, &c->asked);
+    }
+}
+
 EICEI_PRIVATE void eicei_fetch_free(eice_conn *c)
 {
     if (c->fetch.reply != NULL) {
@@ -20142,10 +20893,11 @@ EICEI_PRIVATE void eicei_conn_over(eice_conn *c)
     for (i = 0; i < EICEI_LINKS; i++) {
         eicei_link_close(c, &c->links[i]);
     }
-    for (i = 0; i < EICE_OP_COUNT; i++) {
+    for (i = 0; i < EICEI_CALLS; i++) {
         eicei_call_free(c, &c->calls[i]);
         c->calls[i].state = EICEI_CALL_IDLE;
     }
+    eicei_calls_over(c);
     eicei_fetch_free(c);
     for (i = 0; i < EICEI_NEEDS; i++) {
         c->asks[i].used = false;
@@ -20853,16 +21605,22 @@ EICEI_PRIVATE void eicei_clock_learn(eice_conn *c, int64_t server_unix_s)
 
 EICEI_PRIVATE eice_stage eicei_call_stage(eice_op op)
 {
-    return op == EICE_OP_SEND_SSH_PUBLIC_KEY ? EICE_STAGE_PUSH
-                                             : EICE_STAGE_API;
+    return eice_op_service(op) == EICE_SERVICE_EIC ? EICE_STAGE_PUSH
+                                                   : EICE_STAGE_API;
 }
 
-EICEI_PRIVATE const char *eicei_call_service(eice_op op)
+/* A line of the trail: "ec2 DescribeInstances: Throttling". */
+EICEI_PRIVATE void eicei_call_trail(eice_conn *c, const eicei_call *k,
+                                    eice_err code, const char *request_id)
 {
-    static const char *const names[EICE_SERVICE_COUNT] = {
-        "ec2", "ec2-instance-connect", "sts"};
+    eice_attempt *a = eicei_conn_trail(c, eicei_call_stage(k->op), code,
+                                       k->began, request_id);
 
-    return names[eice_op_service(op)];
+    eicei_attempt_says(a, "%s %s%s%s",
+                       eice_service_name(eice_op_service(k->op)),
+                       eice_op_name(k->op),
+                       k->error.aws_code[0] != 0 ? ": " : "",
+                       k->error.aws_code);
 }
 
 EICEI_PRIVATE void eicei_call_param(eicei_call *k, const char *name,
@@ -20873,12 +21631,12 @@ EICEI_PRIVATE void eicei_call_param(eicei_call *k, const char *name,
     k->param_count++;
 }
 
-EICEI_PRIVATE void eicei_call_start(eice_conn *c, eice_op op)
+EICEI_PRIVATE void eicei_call_begin(eice_conn *c, eicei_call *k, eice_op op)
 {
-    eicei_call *k = &c->calls[op];
-
     eicei_call_free(c, k);
+    k->op = op;
     k->tries = 0;
+    k->paid = 0;
     k->pages = 0;
     k->clock_retried = false;
     memset(&k->error, 0, sizeof k->error);
@@ -20888,6 +21646,7 @@ EICEI_PRIVATE void eicei_call_start(eice_conn *c, eice_op op)
     k->request.alloc = &c->alloc;
     k->began = c->now.ms;
     k->deadline = UINT64_MAX;
+    k->limit = UINT64_MAX;
     k->state = EICEI_CALL_LINK;
     c->moved = true;
 }
@@ -20913,23 +21672,29 @@ EICEI_PRIVATE void eicei_sts_answer(eice_conn *c, const eicei_call *k)
     eice_cred_answer(&c->cred, c->sts.id, &a);
 }
 
-EICEI_PRIVATE void eicei_call_fail(eice_conn *c, eice_op op)
+EICEI_PRIVATE void eicei_call_start(eice_conn *c, eice_op op)
 {
-    eicei_call *k = &c->calls[op];
+    eicei_call_begin(c, &c->calls[op], op);
+}
+
+EICEI_PRIVATE void eicei_call_fail(eice_conn *c, eicei_call *k)
+{
     const eicei_call_state lookup
         = c->calls[EICE_OP_DESCRIBE_INSTANCES].state;
 
     k->state = EICEI_CALL_FAILED;
-    k->error.stage = k->error.stage == EICE_STAGE_API ? eicei_call_stage(op)
-                                                      : k->error.stage;
+    k->error.stage = k->error.stage == EICE_STAGE_API
+                         ? eicei_call_stage(k->op) : k->error.stage;
     c->moved = true;
-    if (eicei_call_is_sts(op)) {
+    if (k->user == NULL && eicei_call_is_sts(k->op)) {
         eicei_sts_answer(c, k);
-        return;
+    }
+    if (k->user != NULL || eicei_call_is_sts(k->op)) {
+        return; /* an error of this call only */
     }
     /* "no such instance" or "stopped" is a better first cause than what a
      * push to that instance says, so it may speak first */
-    if (op == EICE_OP_SEND_SSH_PUBLIC_KEY && lookup != EICEI_CALL_IDLE
+    if (k->op == EICE_OP_SEND_SSH_PUBLIC_KEY && lookup != EICEI_CALL_IDLE
         && lookup != EICEI_CALL_DONE) {
         c->held = k->error;
         return;
@@ -20965,17 +21730,37 @@ EICEI_PRIVATE uint64_t eicei_backoff(eice_conn *c, unsigned n)
     return (most * r) >> 32;
 }
 
-EICEI_PRIVATE void eicei_call_retry(eice_conn *c, eice_op op)
+/* How long to wait before the next attempt: what the service asks for, but
+ * at most five seconds more than what we would wait anyway. */
+EICEI_PRIVATE uint64_t eicei_call_pause(eice_conn *c, const eicei_call *k)
 {
-    eicei_call *k = &c->calls[op];
+    const uint64_t ours = eicei_backoff(c, k->tries);
+    const uint64_t theirs = k->reply != NULL ? k->reply->retry_after_ms : 0;
+
+    return theirs < ours ? ours : eicei_min64(theirs, ours + 5000);
+}
+
+/* Again after a while, unless there were attempts enough, of this call or of
+ * all of them: then with the first error. */
+EICEI_PRIVATE void eicei_call_retry(eice_conn *c, eicei_call *k)
+{
+    const unsigned cost = k->error.code == EICE_E_HTTP_TIMEOUT
+                              ? EICEI_RETRY_LATE : EICEI_RETRY_COST;
 
     eicei_link_release(c, &k->link, false);
-    if (++k->tries >= c->cred.settings.max_attempts) {
-        eicei_call_fail(c, op);
+    if (k->tries == 0) {
+        k->first = k->error;
+    }
+    if (++k->tries >= c->cred.settings.max_attempts
+        || c->retry_quota < cost) {
+        k->error = k->first;
+        eicei_call_fail(c, k);
         return;
     }
+    c->retry_quota -= cost;
+    k->paid = cost;
+    k->wake = c->now.ms + eicei_call_pause(c, k);
     memset(&k->error, 0, sizeof k->error);
-    k->wake = c->now.ms + eicei_backoff(c, k->tries);
     k->deadline = UINT64_MAX;
     k->state = EICEI_CALL_WAIT;
     c->moved = true;
@@ -20987,6 +21772,25 @@ EICEI_PRIVATE void eicei_call_again(eice_conn *c, eicei_call *k)
     k->state = EICEI_CALL_LINK;
     k->deadline = UINT64_MAX;
     c->moved = true;
+}
+
+/* When all links are in use, one that is idle makes room. */
+EICEI_PRIVATE void eicei_links_trim(eice_conn *c)
+{
+    eicei_link *idle = NULL;
+    size_t i;
+
+    for (i = 0; i < EICEI_LINKS; i++) {
+        if (c->links[i].state == EICEI_LINK_FREE) {
+            return;
+        }
+        if (!c->links[i].busy && !c->links[i].tunnel) {
+            idle = &c->links[i];
+        }
+    }
+    if (idle != NULL) {
+        eicei_link_close(c, idle);
+    }
 }
 
 /* An idle link to a place, or a new one; -1 when all are in use. */
@@ -21005,19 +21809,28 @@ EICEI_PRIVATE int eicei_link_get(eice_conn *c, bool tls, eice_str host,
             return (int)i;
         }
     }
+    eicei_links_trim(c);
     l = eicei_link_open(c, tls, host, port, direct);
     return l != NULL ? (int)(l - c->links) : -1;
 }
 
-/* A link to the call's service. */
-EICEI_PRIVATE bool eicei_call_link(eice_conn *c, eice_op op, eice_place *place,
-                                   eice_buf *text)
+EICEI_PRIVATE const char *eicei_call_region(const eice_conn *c,
+                                            const eicei_call *k)
 {
-    eicei_call *k = &c->calls[op];
+    return k->user != NULL && eicei_set(k->user->region)
+               ? k->user->region : c->cred.settings.region;
+}
 
-    if (eice_aws_place(&c->cred.settings, eice_op_service(op), text, place,
-                       &k->error) != EICE_OK) {
-        eicei_call_fail(c, op);
+/* A link to the call's service. */
+EICEI_PRIVATE bool eicei_call_link(eice_conn *c, eicei_call *k,
+                                   eice_place *place, eice_buf *text)
+{
+    eice_settings s = c->cred.settings;
+
+    s.region = eicei_call_region(c, k);
+    if (eice_aws_place(&s, eice_op_service(k->op), text, place, &k->error)
+        != EICE_OK) {
+        eicei_call_fail(c, k);
         return false;
     }
     if (k->link < 0) {
@@ -21027,14 +21840,9 @@ EICEI_PRIVATE bool eicei_call_link(eice_conn *c, eice_op op, eice_place *place,
     return k->link >= 0;
 }
 
-/* The link is ready: sign now, so that the time is fresh. */
-EICEI_PRIVATE void eicei_call_send(eice_conn *c, eice_op op,
-                                   const eice_place *place)
+/* Room for the answer; false: reported. */
+EICEI_PRIVATE bool eicei_call_reply(eice_conn *c, eicei_call *k)
 {
-    eicei_call *k = &c->calls[op];
-    eicei_link *l = &c->links[k->link];
-    eice_aws_request r;
-
     if (k->reply == NULL) {
         k->reply = (eice_aws_reply *)eice_resize(&c->alloc, NULL,
                                                  sizeof *k->reply);
@@ -21044,28 +21852,58 @@ EICEI_PRIVATE void eicei_call_send(eice_conn *c, eice_op op,
     if (k->reply == NULL) {
         eice_fail(&k->error, EICE_E_MEMORY, EICE_STAGE_API,
                   "no memory for an answer");
-        eicei_call_fail(c, op);
-        return;
+        eicei_call_fail(c, k);
+        return false;
     }
     eice_aws_reply_init(k->reply, &c->alloc);
-    memset(&r, 0, sizeof r);
-    r.op = op;
-    r.params = k->params;
-    r.param_count = k->param_count;
-    r.next_token = eice_str_c(k->token[0]);
+    return true;
+}
+
+EICEI_PRIVATE void eicei_call_request(const eice_conn *c, const eicei_call *k,
+                                      eice_aws_request *r)
+{
+    const eicei_link *l = &c->links[k->link];
+
+    memset(r, 0, sizeof *r);
+    r->op = k->op;
+    r->params = k->params;
+    r->param_count = k->param_count;
+    r->next_token = eice_str_c(k->token[0]);
+    r->region = eice_str_c(eicei_call_region(c, k));
+    r->keys = k->user == NULL && eicei_call_is_sts(k->op)
+                      && c->sts.keys != NULL ? *c->sts.keys : c->cred.keys;
+    r->unix_s = c->now.unix_s + c->clock_offset;
+    r->user_agent = eice_str_c(c->o.user_agent);
+    r->proxied_plain = l->proxied_plain;
+    r->proxy_user = l->proxied_plain ? l->proxy.user : eice_str_c("");
+    if (k->user != NULL) {
+        r->params = k->user->params;
+        r->param_count = k->user->param_count;
+        r->client_token = eice_str_c(k->user->client_token);
+        r->dry_run = k->user->dry_run;
+        r->paged = true;
+    }
+}
+
+/* The link is ready: sign now, so that the time is fresh. */
+EICEI_PRIVATE void eicei_call_send(eice_conn *c, eicei_call *k,
+                                   const eice_place *place)
+{
+    eice_aws_request r;
+
+    if (!eicei_call_reply(c, k)) {
+        return;
+    }
+    eicei_call_request(c, k, &r);
     r.place = place;
-    r.region = eice_str_c(c->cred.settings.region);
-    r.keys = eicei_call_is_sts(op) && c->sts.keys != NULL ? *c->sts.keys
-                                                          : c->cred.keys;
-    r.unix_s = c->now.unix_s + c->clock_offset;
-    r.user_agent = eice_str_c(c->o.user_agent);
-    r.proxied_plain = l->proxied_plain;
-    r.proxy_user = l->proxied_plain ? l->proxy.user : eice_str_c("");
     eice_blob_free(&k->request);
     k->request.alloc = &c->alloc;
     if (eice_aws_write(&r, &k->request, &k->error) != EICE_OK) {
-        eicei_call_fail(c, op);
+        eicei_call_fail(c, k);
         return;
+    }
+    if (k->user != NULL) {
+        k->user->attempts++;
     }
     k->sent = 0;
     k->began = c->now.ms;
@@ -21074,31 +21912,31 @@ EICEI_PRIVATE void eicei_call_send(eice_conn *c, eice_op op,
     c->moved = true;
 }
 
-EICEI_PRIVATE void eicei_call_link_step(eice_conn *c, eice_op op)
+EICEI_PRIVATE void eicei_call_link_step(eice_conn *c, eicei_call *k)
 {
-    eicei_call *k = &c->calls[op];
     eice_place place;
     char text[300];
     eice_buf b;
 
     eice_buf_init(&b, text, sizeof text);
-    if (!eicei_call_link(c, op, &place, &b)) {
+    if (!eicei_call_link(c, k, &place, &b)) {
         return;
     }
     if (c->links[k->link].state == EICEI_LINK_READY) {
-        eicei_call_send(c, op, &place);
+        eicei_call_send(c, k, &place);
     } else if (c->links[k->link].state == EICEI_LINK_FAILED) {
         k->error = c->links[k->link].error;
         if (k->error.code == EICE_E_NET_RESET) {
-            eicei_call_retry(c, op);
+            eicei_call_retry(c, k);
         } else {
             eicei_link_release(c, &k->link, false);
-            eicei_call_fail(c, op);
+            eicei_call_fail(c, k);
         }
     }
 }
 
-EICEI_PRIVATE void eicei_call_result(eice_conn *c, eice_op op);
+EICEI_PRIVATE void eicei_call_result(eice_conn *c, eicei_call *k);
+EICEI_PRIVATE void eicei_call_items(eice_conn *c, eicei_call *k);
 
 /* What an answer alone does not tell: whose keys are meant, and that with a
  * right clock it is they that have expired (EC2 says RequestExpired of an old
@@ -21127,29 +21965,53 @@ EICEI_PRIVATE void eicei_call_explain(eice_conn *c, eicei_call *k)
     eicei_copy_c(e->text, sizeof e->text, eice_buf_c(&b));
 }
 
-/* The answer is complete. */
-EICEI_PRIVATE void eicei_call_judge(eice_conn *c, eice_op op)
+/* What went well gives back to the budget of retries. */
+EICEI_PRIVATE void eicei_retry_return(eice_conn *c, eicei_call *k)
 {
-    eicei_call *k = &c->calls[op];
-    const int64_t before = c->clock_offset;
-    const eice_verdict v = eice_aws_judge(k->reply, op, &k->error);
-    eice_attempt *a = eicei_conn_trail(c, eicei_call_stage(op), k->error.code,
-                                       k->began, k->reply->request_id);
+    c->retry_quota += k->paid > 0 ? k->paid : 1;
+    c->retry_quota = c->retry_quota > EICEI_RETRY_QUOTA ? EICEI_RETRY_QUOTA
+                                                        : c->retry_quota;
+    k->paid = 0;
+}
 
-    eicei_attempt_says(a, "%s %s%s%s", eicei_call_service(op),
-                       eice_op_name(op),
-                       k->error.aws_code[0] != 0 ? ": " : "",
-                       k->error.aws_code);
+/* An answer that is no error goes to the plan or to the caller. */
+EICEI_PRIVATE void eicei_call_take(eice_conn *c, eicei_call *k,
+                                   eice_verdict v)
+{
+    if (k->user == NULL) {
+        eicei_call_result(c, k);
+        return;
+    }
+    eicei_copy_c(k->user->request_id, sizeof k->user->request_id,
+                 k->reply->request_id);
+    k->user->nothing = v == EICE_VERDICT_NOTHING;
+    if (k->user->nothing) {
+        k->state = EICEI_CALL_DONE;
+        c->moved = true;
+    } else {
+        eicei_call_items(c, k);
+    }
+}
+
+/* The answer is complete. */
+EICEI_PRIVATE void eicei_call_judge(eice_conn *c, eicei_call *k)
+{
+    const int64_t before = c->clock_offset;
+    const eice_verdict v = eice_aws_judge(k->reply, k->op, &k->error);
+
+    eicei_call_trail(c, k, k->error.code, k->reply->request_id);
     eicei_call_explain(c, k);
     eicei_clock_learn(c, k->reply->server_unix_s);
     eicei_link_release(c, &k->link, k->reply->keep_alive);
     switch (v) {
     case EICE_VERDICT_OK:
-        eicei_call_result(c, op);
+    case EICE_VERDICT_NOTHING:
+        eicei_retry_return(c, k);
+        eicei_call_take(c, k, v);
         return;
     case EICE_VERDICT_RETRY:
     case EICE_VERDICT_THROTTLED:
-        eicei_call_retry(c, op);
+        eicei_call_retry(c, k);
         return;
     case EICE_VERDICT_CLOCK:
         if (!k->clock_retried && c->clock_offset != 0
@@ -21162,20 +22024,21 @@ EICEI_PRIVATE void eicei_call_judge(eice_conn *c, eice_op op)
     case EICE_VERDICT_FINAL:
         break;
     }
-    eicei_call_fail(c, op);
+    if (k->user != NULL && k->user->encoded != NULL) {
+        eice_aws_encoded(k->reply, k->user->encoded);
+    }
+    eicei_call_fail(c, k);
 }
 
 /* The connection ended before the answer did. */
-EICEI_PRIVATE void eicei_call_broken(eice_conn *c, eice_op op)
+EICEI_PRIVATE void eicei_call_broken(eice_conn *c, eicei_call *k)
 {
-    eicei_call *k = &c->calls[op];
     const bool stale = c->links[k->link].used_before
                        && k->reply->status == 0;
-    eice_attempt *a;
 
     if (eice_aws_reply_eof(k->reply, &k->error)) {
         if (k->error.code == EICE_OK) {
-            eicei_call_judge(c, op);
+            eicei_call_judge(c, k);
             return;
         }
         memset(&k->error, 0, sizeof k->error);
@@ -21187,16 +22050,13 @@ EICEI_PRIVATE void eicei_call_broken(eice_conn *c, eice_op op)
     }
     eice_fail(&k->error, EICE_E_NET_RESET, EICE_STAGE_API,
               "%s closed the connection before its answer to %s was complete",
-              c->links[k->link].host, eice_op_name(op));
-    a = eicei_conn_trail(c, eicei_call_stage(op), k->error.code, k->began,
-                         NULL);
-    eicei_attempt_says(a, "%s %s", eicei_call_service(op), eice_op_name(op));
-    eicei_call_retry(c, op);
+              c->links[k->link].host, eice_op_name(k->op));
+    eicei_call_trail(c, k, k->error.code, NULL);
+    eicei_call_retry(c, k);
 }
 
-EICEI_PRIVATE void eicei_call_talk(eice_conn *c, eice_op op)
+EICEI_PRIVATE void eicei_call_talk(eice_conn *c, eicei_call *k)
 {
-    eicei_call *k = &c->calls[op];
     eicei_link *l = &c->links[k->link];
     uint8_t *p;
     size_t n;
@@ -21218,44 +22078,157 @@ EICEI_PRIVATE void eicei_call_talk(eice_conn *c, eice_op op)
         c->moved = true;
         if (complete && k->error.code != EICE_OK) {
             eicei_link_release(c, &k->link, false);
-            eicei_call_fail(c, op);
+            eicei_call_fail(c, k);
             return;
         }
         if (complete) {
-            eicei_call_judge(c, op);
+            eicei_call_judge(c, k);
             return;
         }
     }
     if (eicei_link_ended(l)) {
-        eicei_call_broken(c, op);
+        eicei_call_broken(c, k);
     }
 }
 
-EICEI_PRIVATE void eicei_call_step(eice_conn *c, eice_op op)
+/* No answer in time. */
+EICEI_PRIVATE void eicei_call_late(eice_conn *c, eicei_call *k)
 {
-    eicei_call *k = &c->calls[op];
+    eice_fail(&k->error, EICE_E_HTTP_TIMEOUT, EICE_STAGE_API,
+              "%s: no answer to %s in %u s", c->links[k->link].host,
+              eice_op_name(k->op), (unsigned)((c->now.ms - k->began) / 1000));
+    eicei_call_trail(c, k, k->error.code, NULL);
+    eicei_call_retry(c, k);
+}
 
+EICEI_PRIVATE void eicei_call_step(eice_conn *c, eicei_call *k)
+{
     if (k->state == EICEI_CALL_WAIT && c->now.ms >= k->wake) {
         eicei_call_again(c, k);
     }
     if (k->state == EICEI_CALL_LINK) {
-        eicei_call_link_step(c, op);
+        eicei_call_link_step(c, k);
     }
     if (k->state == EICEI_CALL_TALK) {
-        eicei_call_talk(c, op);
+        eicei_call_talk(c, k);
     }
     if (k->state == EICEI_CALL_TALK && c->now.ms >= k->deadline) {
-        eice_attempt *a = eicei_conn_trail(c, eicei_call_stage(op),
-                                           EICE_E_HTTP_TIMEOUT, k->began,
-                                           NULL);
+        eicei_call_late(c, k);
+    }
+}
 
-        eicei_attempt_says(a, "%s %s", eicei_call_service(op),
-                           eice_op_name(op));
-        eice_fail(&k->error, EICE_E_HTTP_TIMEOUT, EICE_STAGE_API,
-                  "%s: no answer to %s in %u s", c->links[k->link].host,
-                  eice_op_name(op), (unsigned)((c->now.ms - k->began) / 1000));
-        eicei_link_release(c, &k->link, false);
-        eicei_call_fail(c, op);
+/* ---- calls of the caller ----------------------------------------------- */
+
+/* Ends a call, with an error unless it has one: in `first`, the reason of
+ * earlier attempts. */
+EICEI_PRIVATE void eicei_call_stop(eice_conn *c, eicei_call *k, eice_err code,
+                                   const char *why)
+{
+    if (k->tries > 0 && code != EICE_E_CANCELLED) {
+        k->error = k->first;
+    }
+    eice_fail(&k->error, code, EICE_STAGE_API, "%s: %s", eice_op_name(k->op),
+              why);
+    eicei_link_release(c, &k->link, false);
+    eicei_call_fail(c, k);
+}
+
+/* Makes the token of a call that takes one and has none: a UUID of version 4
+ * (RFC 9562 5.4). */
+EICEI_PRIVATE void eicei_call_token(eice_conn *c, eicei_call *k)
+{
+    eice_call *const u = k->user;
+    uint8_t r[16];
+    eice_buf b;
+    size_t i;
+
+    if (!eice_op_takes_token(u->op)) {
+        return;
+    }
+    for (i = 0; i < u->param_count; i++) {
+        if (eice_str_is(u->params[i].name, "ClientToken")) {
+            return;
+        }
+    }
+    eice_drbg_generate(&c->random, r, sizeof r);
+    r[6] = (uint8_t)((r[6] & 0x0f) | 0x40);
+    r[8] = (uint8_t)((r[8] & 0x3f) | 0x80);
+    eice_buf_init(&b, u->client_token, sizeof u->client_token);
+    for (i = 0; i < sizeof r; i++) {
+        if (i == 4 || i == 6 || i == 8 || i == 10) {
+            eice_put_byte(&b, '-');
+        }
+        eice_put_hex(&b, &r[i], 1);
+    }
+    (void)eice_buf_c(&b);
+}
+
+/* Calls that are over are told, those that take too long ended. */
+EICEI_PRIVATE void eicei_asked_step(eice_conn *c)
+{
+    eicei_call **at = &c->asked;
+
+    while (*at != NULL) {
+        eicei_call *const k = *at;
+
+        if (k->state == EICEI_CALL_IDLE && c->cred_done && c->random_ready
+            && c->trust_now != NULL) {
+            eicei_call_token(c, k);
+            k->state = EICEI_CALL_LINK;
+        }
+        eicei_call_step(c, k);
+        if (k->state < EICEI_CALL_DONE && c->now.ms >= k->limit) {
+            eicei_call_stop(c, k, EICE_E_HTTP_TIMEOUT,
+                            "not done in the time given");
+        }
+        if (k->state >= EICEI_CALL_DONE) {
+            eicei_call_tell(c, at);
+        } else {
+            at = &k->next;
+        }
+    }
+}
+
+eice_err eice_conn_call(eice_conn *c, eice_call *call)
+{
+    eicei_call *const k = (eicei_call *)eice_resize(&c->alloc, NULL,
+                                                    sizeof *k);
+    eicei_call **at = &c->asked;
+
+    if (k == NULL) {
+        call->done = true;
+        return eice_fail(&call->error, EICE_E_MEMORY, EICE_STAGE_API,
+                         "no memory for a call");
+    }
+    memset(k, 0, sizeof *k);
+    eicei_call_begin(c, k, call->op);
+    k->state = EICEI_CALL_IDLE;
+    k->user = call;
+    call->priv = k;
+    if (call->timeout_ms > 0) {
+        k->limit = c->now.ms + call->timeout_ms;
+    }
+    while (*at != NULL) {
+        at = &(*at)->next;
+    }
+    *at = k;
+    if (c->state != EICEI_CONN_RUN) {
+        eicei_calls_over(c);
+        return call->error.code;
+    }
+    return EICE_OK;
+}
+
+void eice_conn_call_cancel(eice_conn *c, eice_call *call)
+{
+    eicei_call **at = &c->asked;
+
+    while (*at != NULL && (*at)->user != call) {
+        at = &(*at)->next;
+    }
+    if (*at != NULL) {
+        eicei_call_stop(c, *at, EICE_E_CANCELLED, "cancelled");
+        eicei_call_tell(c, at);
     }
 }
 
@@ -21431,19 +22404,6 @@ EICEI_PRIVATE bool eicei_is_instance_id(const char *s)
     return i >= 10 && i <= 32;
 }
 
-/* A filter's value, with the wildcards of EC2 taken literally. */
-EICEI_PRIVATE void eicei_put_literal(eice_buf *b, eice_str s)
-{
-    size_t i;
-
-    for (i = 0; i < s.len; i++) {
-        if (s.ptr[i] == '*' || s.ptr[i] == '?' || s.ptr[i] == '\\') {
-            eice_put_byte(b, '\\');
-        }
-        eice_put_byte(b, (unsigned char)s.ptr[i]);
-    }
-}
-
 EICEI_PRIVATE bool eicei_ends_with(eice_str s, const char *tail)
 {
     const eice_str t = eice_str_c(tail);
@@ -21491,7 +22451,7 @@ EICEI_PRIVATE void eicei_instances_start(eice_conn *c)
         eice_buf_init(&name, k->text[0], sizeof k->text[0]);
         eice_buf_init(&text, k->text[1], sizeof k->text[1]);
         eicei_target_filter(target, &name, &value);
-        eicei_put_literal(&text, value);
+        eice_put_filter_text(&text, value);
         eicei_call_param(k, "Filter.1.Name", eice_buf_str(&name));
         eicei_call_param(k, "Filter.1.Value.1", eice_buf_str(&text));
     }
@@ -21818,6 +22778,7 @@ EICEI_PRIVATE bool eicei_call_page(eice_conn *c, eicei_call *k, eice_buf *next)
     if (next->len == 0) {
         return false;
     }
+    k->tries = 0;
     if (next->overflow || strcmp(k->token[0], k->token[1]) == 0
         || ++k->pages >= EICEI_PAGES) {
         eice_fail(&k->error, EICE_E_AWS, EICE_STAGE_API,
@@ -21829,14 +22790,13 @@ EICEI_PRIVATE bool eicei_call_page(eice_conn *c, eicei_call *k, eice_buf *next)
     return true;
 }
 
-EICEI_PRIVATE void eicei_call_result(eice_conn *c, eice_op op)
+EICEI_PRIVATE void eicei_call_result(eice_conn *c, eicei_call *k)
 {
-    eicei_call *k = &c->calls[op];
     eice_buf next;
     bool more = false;
 
     eice_buf_init(&next, k->token[1], sizeof k->token[1]);
-    switch (op) {
+    switch (k->op) {
     case EICE_OP_DESCRIBE_INSTANCES:
         (void)eice_aws_instances(k->reply, eicei_instance_seen, c, &next,
                                  &k->error);
@@ -21855,14 +22815,14 @@ EICEI_PRIVATE void eicei_call_result(eice_conn *c, eice_op op)
     case EICE_OP_ASSUME_ROLE:
         eicei_sts_answer(c, k);
         break;
-    case EICE_OP_COUNT:
+    default:
         break;
     }
     if (k->error.code == EICE_OK) {
         more = eicei_call_page(c, k, &next);
     }
     if (k->error.code != EICE_OK) {
-        eicei_call_fail(c, op);
+        eicei_call_fail(c, k);
         return;
     }
     if (more) {
@@ -21871,9 +22831,40 @@ EICEI_PRIVATE void eicei_call_result(eice_conn *c, eice_op op)
     eicei_call_free(c, k);
     k->state = EICEI_CALL_DONE;
     c->moved = true;
-    if (op == EICE_OP_DESCRIBE_INSTANCES) {
+    if (k->op == EICE_OP_DESCRIBE_INSTANCES) {
         eicei_instances_judge(c);
     }
+}
+
+/* The items of a page, for the caller. */
+EICEI_PRIVATE void eicei_call_items(eice_conn *c, eicei_call *k)
+{
+    eice_call *const u = k->user;
+    eice_items items;
+    eice_item item;
+    eice_buf next;
+    bool go = true;
+
+    eice_buf_init(&next, k->token[1], sizeof k->token[1]);
+    eice_aws_items(k->reply, k->op, &items);
+    while (go && eice_items_next(&items, &item)) {
+        u->items++;
+        go = u->item == NULL || u->item(u->user, &item);
+    }
+    if (items.failed) {
+        eice_fail(&k->error, EICE_E_AWS, eicei_call_stage(k->op),
+                  "the answer to %s is malformed, or of another call",
+                  eice_op_name(k->op));
+        eicei_copy_c(k->error.remedy, sizeof k->error.remedy,
+                     "try again; check proxies on the way");
+    } else if (go) {
+        eice_aws_next_token(k->reply, &next);
+        if (eicei_call_page(c, k, &next)) {
+            return;
+        }
+    }
+    k->state = k->error.code == EICE_OK ? EICEI_CALL_DONE : EICEI_CALL_FAILED;
+    c->moved = true;
 }
 
 /* ---- the tunnel -------------------------------------------------------- */
@@ -22632,12 +23623,15 @@ EICEI_PRIVATE void eicei_plan_goal(eice_conn *c)
                   || (eicei_tunnel_live(c)
                       && (c->pushed || !eicei_wants_push(c)));
         break;
+    case EICE_GOAL_CALLS:
+        c->open = true;
+        break;
     case EICE_GOAL_SSH: /* eicei_ssh_phase_new says */
         break;
     }
     if (c->open && !was) {
         c->moved = true;
-        if (!eicei_wants_tunnel(c)) {
+        if (!eicei_wants_tunnel(c) && c->o.goal != EICE_GOAL_CALLS) {
             eicei_conn_over(c);
         }
     }
@@ -22665,7 +23659,8 @@ EICEI_PRIVATE void eicei_links_rest(eice_conn *c)
 {
     size_t i;
 
-    for (i = 0; c->open && i < EICEI_LINKS; i++) {
+    for (i = 0; c->open && c->o.goal != EICE_GOAL_CALLS && i < EICEI_LINKS;
+         i++) {
         eicei_link *l = &c->links[i];
 
         if (!l->tunnel && !l->busy && l->state != EICEI_LINK_FREE) {
@@ -22747,9 +23742,10 @@ void eice_conn_step(eice_conn *c, eice_now now)
         for (i = 0; i < EICEI_LINKS; i++) {
             eicei_link_step(c, &c->links[i]);
         }
-        for (i = 0; i < EICE_OP_COUNT && c->state == EICEI_CONN_RUN; i++) {
-            eicei_call_step(c, (eice_op)i);
+        for (i = 0; i < EICEI_CALLS && c->state == EICEI_CONN_RUN; i++) {
+            eicei_call_step(c, &c->calls[i]);
         }
+        eicei_asked_step(c);
         if (c->state != EICEI_CONN_OVER) {
             eicei_tunnel_step(c);
         }
@@ -22760,9 +23756,17 @@ void eice_conn_step(eice_conn *c, eice_now now)
     } while (c->moved && ++turns < 64);
 }
 
+EICEI_PRIVATE uint64_t eicei_call_deadline(const eicei_call *k)
+{
+    return k->state == EICEI_CALL_WAIT   ? k->wake
+           : k->state == EICEI_CALL_TALK ? k->deadline
+                                         : UINT64_MAX;
+}
+
 uint64_t eice_conn_deadline(const eice_conn *c)
 {
     uint64_t t = c->moved ? c->now.ms : UINT64_MAX;
+    const eicei_call *k;
     size_t i;
 
     if (c->state == EICEI_CONN_OVER) {
@@ -22777,12 +23781,11 @@ uint64_t eice_conn_deadline(const eice_conn *c)
     if (c->fetch.state != EICEI_CALL_IDLE) {
         t = eicei_min64(t, c->fetch.deadline);
     }
-    for (i = 0; i < EICE_OP_COUNT && c->state == EICEI_CONN_RUN; i++) {
-        if (c->calls[i].state == EICEI_CALL_WAIT) {
-            t = eicei_min64(t, c->calls[i].wake);
-        } else if (c->calls[i].state == EICEI_CALL_TALK) {
-            t = eicei_min64(t, c->calls[i].deadline);
-        }
+    for (i = 0; i < EICEI_CALLS && c->state == EICEI_CONN_RUN; i++) {
+        t = eicei_min64(t, eicei_call_deadline(&c->calls[i]));
+    }
+    for (k = c->asked; k != NULL; k = k->next) {
+        t = eicei_min64(t, eicei_min64(eicei_call_deadline(k), k->limit));
     }
     if (c->tunnel != NULL) {
         t = eicei_min64(t, eice_tunnel_deadline(c->tunnel));
@@ -23127,7 +24130,8 @@ EICEI_PRIVATE bool eicei_is_host_name(const char *name)
 
 EICEI_PRIVATE eice_err eicei_conn_check(const eice_conn_opts *o, eice_error *e)
 {
-    if (o->goal != EICE_GOAL_IDENTITY && !eicei_set(o->target)) {
+    if (o->goal != EICE_GOAL_IDENTITY && o->goal != EICE_GOAL_CALLS
+        && !eicei_set(o->target)) {
         return eice_fail(e, EICE_E_ARGUMENT, EICE_STAGE_CONFIG, "no target");
     }
     if (eicei_set(o->endpoint_dns) && !eicei_set(o->endpoint_id)) {
@@ -23253,9 +24257,10 @@ eice_conn *eice_conn_new(const eice_conn_opts *o, eice_now now, eice_error *e)
     for (i = 0; i < EICEI_LINKS; i++) {
         c->links[i].slot = -1;
     }
-    for (i = 0; i < EICE_OP_COUNT; i++) {
+    for (i = 0; i < EICEI_CALLS; i++) {
         c->calls[i].link = -1;
     }
+    c->retry_quota = EICEI_RETRY_QUOTA;
     eicei_conn_defaults(c);
     if (eicei_conn_begin(c) != EICE_OK) {
         eice_fail(e, c->cred.error.code, EICE_STAGE_CREDENTIALS, "%s",
@@ -25222,21 +26227,75 @@ void eice_posix_process(eice_posix *x, const struct pollfd *fds, size_t count)
     } while (answered);
 }
 
-eice_err eice_posix_wait(eice_posix *x, eice_conn *c)
+EICEI_PRIVATE void eicei_posix_turn(eice_posix *x)
 {
     struct pollfd fds[EICEI_WAIT_FDS];
+    size_t n = eice_posix_fds(x, fds, EICEI_LEN(fds));
 
+    n = n < EICEI_LEN(fds) ? n : EICEI_LEN(fds);
+    if (poll(fds, (nfds_t)n, eice_posix_timeout(x)) < 0) {
+        n = 0; /* a signal: the caller's handler may have cancelled */
+    }
+    eice_posix_process(x, fds, n);
+}
+
+eice_err eice_posix_wait(eice_posix *x, eice_conn *c)
+{
     eice_posix_process(x, NULL, 0);
     while ((eice_conn_state(c) & (EICE_OPEN | EICE_DONE)) == 0) {
-        size_t n = eice_posix_fds(x, fds, EICEI_LEN(fds));
-
-        n = n < EICEI_LEN(fds) ? n : EICEI_LEN(fds);
-        if (poll(fds, (nfds_t)n, eice_posix_timeout(x)) < 0) {
-            n = 0; /* a signal: the caller's handler may have cancelled */
-        }
-        eice_posix_process(x, fds, n);
+        eicei_posix_turn(x);
     }
     return eice_conn_error(c)->code;
+}
+
+eice_err eice_posix_calls(eice_posix *x, eice_conn *c, eice_call *calls,
+                          size_t count)
+{
+    eice_err first = EICE_OK;
+    size_t i;
+
+    for (i = 0; i < count; i++) {
+        (void)eice_conn_call(c, &calls[i]);
+    }
+    eice_posix_process(x, NULL, 0);
+    for (i = 0; i < count; i++) {
+        while (!calls[i].done) {
+            eicei_posix_turn(x);
+        }
+        first = first != EICE_OK ? first : calls[i].error.code;
+    }
+    return first;
+}
+
+eice_err eice_posix_aws(const eice_conn_opts *o, eice_call *calls,
+                        size_t count)
+{
+    eice_conn_opts opts;
+    eice_posix *x;
+    eice_conn *c = NULL;
+    eice_error e;
+    size_t i;
+
+    memset(&e, 0, sizeof e);
+    memset(&opts, 0, sizeof opts);
+    if (o != NULL) {
+        opts = *o;
+    }
+    opts.goal = EICE_GOAL_CALLS;
+    x = eice_posix_new(NULL, &e);
+    if (x != NULL) {
+        c = eice_conn_new(&opts, eice_posix_now(), &e);
+    }
+    if (c != NULL && eice_posix_add(x, c) == EICE_OK) {
+        e.code = eice_posix_calls(x, c, calls, count);
+    }
+    for (i = 0; i < count && !calls[i].done; i++) {
+        calls[i].error = e;
+        calls[i].done = true;
+    }
+    eice_posix_free(x);
+    eice_conn_free(c);
+    return e.code;
 }
 
 /* ---- relay ------------------------------------------------------------- */

@@ -250,6 +250,18 @@ def push_key(world):
     expect_match(errors, "absent", "its error")
 
 
+def aws_call(world):
+    status, out, errors = world.run("09_aws_call", "vpc-0ddd3333eee4444ff")
+    expect((status, errors), (0, ""), "the result")
+    for line in ("subnet-0aaa1111bbb2222cc 10.20.1.0/24", "sg-0f00ba4f00ba4f00b app"):
+        expect_match(out, f"(?m)^{re.escape(line)}$", "what it lists")
+    bad = dict(world.environment, AWS_SECRET_ACCESS_KEY="wrong")
+    done = subprocess.run([os.path.join(BUILT, "09_aws_call"), "vpc-1"], env=bad,
+                          capture_output=True, text=True, timeout=60, check=False)
+    expect(done.returncode, 1, "the status with a wrong secret")
+    expect_match(done.stderr, "DescribeSubnets.*SignatureDoesNotMatch", "its error")
+
+
 def every_example_is_run(_):
     with open(os.path.abspath(__file__), encoding="utf-8") as f:
         text = f.read()
@@ -262,6 +274,7 @@ TESTS = [("examples: quick start of the manual", quick_start),
          ("examples: 01_proxycommand", proxycommand), ("examples: 02_exec", remote_command),
          ("examples: 04_event_loop", event_loop), ("examples: 05_callbacks", callbacks),
          ("examples: 07_presign_only", presign), ("examples: 08_push_key", push_key),
+         ("examples: 09_aws_call", aws_call),
          ("examples: none is forgotten", every_example_is_run)]
 
 

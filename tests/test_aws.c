@@ -407,6 +407,94 @@ static void test_write_refused(void)
     }
 }
 
+/* Numbers count up for each beginning; values of one filter gather. */
+static void test_params(void)
+{
+    static eice_params p;
+    char memory[400];
+    eice_blob out;
+    eice_error e;
+    const char *text;
+    ask a;
+    int i;
+
+    eice_params_init(&p, memory, sizeof memory);
+    eice_param(&p, "SubnetId.#", eice_str_c("s1"));
+    eice_param_filter(&p, "vpc-id", eice_str_c("v1"));
+    eice_param_filter(&p, "vpc-id", eice_str_c("v2"));
+    eice_param_filter(&p, "tag:a", eice_str_c("v3"));
+    eice_param_filter(&p, "vpc-id", eice_str_c("v4"));
+    eice_param(&p, "SubnetId.#", eice_str_c("s2"));
+    eice_param(&p, "Tag.2.Key", eice_str_c("k"));
+    eice_param(&p, "Tag.#.Key", eice_str_c("l"));
+    CHECK(!p.text.overflow);
+    ask_init(&a, EICE_OP_DESCRIBE_SUBNETS);
+    a.r.params = p.list;
+    a.r.param_count = p.count;
+    a.r.paged = true;
+    a.r.dry_run = true;
+    a.r.client_token = eice_str_c("t+1");
+    text = ask_write(&a, &out, &e);
+    CHECK(contains(text, "&SubnetId.1=s1&Filter.1.Name=vpc-id"
+                         "&Filter.1.Value.1=v1&Filter.1.Value.2=v2"
+                         "&Filter.2.Name=tag%3Aa&Filter.2.Value.1=v3"
+                         "&Filter.3.Name=vpc-id&Filter.3.Value.1=v4"
+                         "&SubnetId.2=s2&Tag.2.Key=k&Tag.3.Key=l"
+                         "&ClientToken=t%2B1&DryRun=true"));
+    CHECK(!contains(text, "MaxResults")); /* named by id */
+    eice_blob_free(&out);
+    for (i = 0; i < EICE_MAX_PARAMS; i++) {
+        eice_param(&p, "X.#", eice_str_c(""));
+    }
+    CHECK(p.text.overflow);
+    CHECK_INT(p.count, EICE_MAX_PARAMS);
+}
+
+/* Pages of the largest size, where there are pages. */
+static void test_params_pages(void)
+{
+    static const struct {
+        eice_op op;
+        const char *param;
+        const char *want;
+    } rows[] = {
+        { EICE_OP_DESCRIBE_INSTANCES, "Filter.1.Name", "&MaxResults=1000" },
+        { EICE_OP_DESCRIBE_ENDPOINTS, "Filter.1.Name", "&MaxResults=50" },
+        { EICE_OP_DESCRIBE_ENDPOINTS, "MaxResults", "&MaxResults=v" },
+        { EICE_OP_DESCRIBE_INSTANCES, "InstanceId.1", NULL },
+        { EICE_OP_DESCRIBE_REGIONS, "AllRegions", NULL },
+    };
+    size_t i;
+
+    for (i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        eice_blob out;
+        eice_error e;
+        const char *text;
+        ask a;
+
+        ask_init(&a, rows[i].op);
+        ask_add(&a, rows[i].param, "v");
+        a.r.paged = true;
+        text = ask_write(&a, &out, &e);
+        if (rows[i].want != NULL) {
+            CHECK(contains(text, rows[i].want));
+        } else {
+            CHECK(!contains(text, "MaxResults"));
+        }
+        eice_blob_free(&out);
+    }
+}
+
+static void test_filter_text(void)
+{
+    char memory[32];
+    eice_buf b;
+
+    eice_buf_init(&b, memory, sizeof memory);
+    eice_put_filter_text(&b, eice_str_c("a*b?c\\d"));
+    CHECK_STR(eice_buf_str(&b), "a\\*b\\?c\\\\d");
+}
+
 static void test_write_memory(void)
 {
     heap h = { 0, 0, 0 };
@@ -778,6 +866,120 @@ static void test_reply_limit(void)
     CHECK_INT(i, 17);
     CHECK_INT(e.code, EICE_E_LIMIT);
     eice_aws_reply_free(&r);
+}
+
+/* ---- items ------------------------------------------------------------- */
+
+static const char items_text[] =
+    "<?xml version=\"1.0\"?>\n"
+    "<a:DescribeVpcsResponse xmlns:a=\"x\"><requestId>r</requestId>"
+    "<vpcSet><other><vpcId>no</vpcId></other>\n"
+    " <item><vpcId>vpc-<!-- c -->1</vpcId><note>a &amp; b&#x9b;</note>"
+    "<raw><![CDATA[<&>]]></raw><empty/><tagSet>"
+    "<item><key>k</key><value>v1</value></item>"
+    "<item><value>v2</value><key>Name</key></item></tagSet>"
+    "<item><vpcId>inner</vpcId></item></item>\n"
+    " <item/><item><vpcId>vpc-3</vpcId></item></vpcSet>"
+    "<nextToken>t&lt;1</nextToken></a:DescribeVpcsResponse>";
+
+static void items_reply(eice_aws_reply *r, const char *text, size_t len)
+{
+    eice_aws_reply_init(r, NULL);
+    CHECK(eice_blob_add(&r->body, text, len, SIZE_MAX / 4));
+}
+
+static void test_items(void)
+{
+    eice_aws_reply r;
+    eice_items items;
+    eice_items tags;
+    eice_item item;
+    eice_item tag;
+    char text[64];
+    eice_str raw;
+    eice_buf b;
+
+    items_reply(&r, items_text, strlen(items_text));
+    eice_aws_items(&r, EICE_OP_DESCRIBE_VPCS, &items);
+    CHECK(eice_items_next(&items, &item));
+    CHECK_TEXT(eice_item_get(&item, "vpcId", text, sizeof text), "vpc-1");
+    CHECK_TEXT(eice_item_get(&item, "vpcId", text, 4), "vpc");
+    CHECK_TEXT(eice_item_get(&item, "note", text, sizeof text), "a & b?");
+    CHECK_TEXT(eice_item_get(&item, "raw", text, sizeof text), "<&>");
+    CHECK_TEXT(eice_item_get(&item, "item/vpcId", text, sizeof text),
+               "inner");
+    CHECK_TEXT(eice_item_get(&item, "vpcId/x", text, sizeof text), "");
+    CHECK_TEXT(eice_item_tag(&item, "Name", text, sizeof text), "v2");
+    CHECK_TEXT(eice_item_tag(&item, "name", text, sizeof text), "");
+    CHECK(eice_item_is(&item, "empty", ""));
+    CHECK(!eice_item_is(&item, "absent", ""));
+    CHECK(eice_item_raw(&item, "note", &raw));
+    CHECK_STR(raw, "a &amp; b&#x9b;");
+    CHECK(!eice_item_raw(&item, "absent", &raw));
+    eice_items_in(&item, "tagSet/item", &tags);
+    CHECK(eice_items_next(&tags, &tag));
+    CHECK(eice_item_is(&tag, "value", "v1"));
+    CHECK(eice_items_next(&tags, &tag));
+    CHECK(!eice_items_next(&tags, &tag) && !tags.failed);
+    CHECK(eice_items_next(&items, &item));
+    CHECK_TEXT(eice_item_get(&item, "vpcId", text, sizeof text), "");
+    CHECK(eice_items_next(&items, &item));
+    CHECK(eice_item_is(&item, "vpcId", "vpc-3"));
+    CHECK(!eice_items_next(&items, &item));
+    CHECK(!items.failed);
+    eice_buf_init(&b, text, sizeof text);
+    eice_aws_next_token(&r, &b);
+    CHECK_STR(eice_buf_str(&b), "t<1");
+    eice_aws_reply_free(&r);
+}
+
+/* Cut off anywhere: never more items than there are, and always an error. */
+static void test_items_cut(void)
+{
+    size_t len;
+
+    for (len = 0; len < strlen(items_text); len++) {
+        eice_aws_reply r;
+        eice_items items;
+        eice_item item;
+        char text[64];
+        unsigned n = 0;
+
+        items_reply(&r, items_text, len);
+        eice_aws_items(&r, EICE_OP_DESCRIBE_VPCS, &items);
+        while (eice_items_next(&items, &item)) {
+            (void)eice_item_tag(&item, "Name", text, sizeof text);
+            n++;
+        }
+        CHECK(n <= 3);
+        CHECK(items.failed);
+        eice_aws_reply_free(&r);
+    }
+}
+
+static void test_items_of_others(void)
+{
+    static const struct {
+        const char *text;
+        eice_op op;
+    } rows[] = {
+        { "<DescribeVpcsResponse/>", EICE_OP_DESCRIBE_SUBNETS },
+        { "<DescribeVpcs/>", EICE_OP_DESCRIBE_VPCS },
+        { "<html><body/></html>", EICE_OP_DESCRIBE_VPCS },
+        { "{}", EICE_OP_DESCRIBE_VPCS },
+    };
+    eice_items items;
+    eice_aws_reply r;
+    eice_item item;
+    size_t i;
+
+    for (i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        items_reply(&r, rows[i].text, strlen(rows[i].text));
+        eice_aws_items(&r, rows[i].op, &items);
+        CHECK(!eice_items_next(&items, &item));
+        CHECK(items.failed);
+        eice_aws_reply_free(&r);
+    }
 }
 
 /* ---- errors ------------------------------------------------------------ */
@@ -1722,6 +1924,9 @@ static const test_case tests[] = {
     { "aws: forms and objects", test_write_forms },
     { "aws: absolute target", test_write_absolute },
     { "aws: refused requests", test_write_refused },
+    { "aws: parameters put together", test_params },
+    { "aws: pages are asked for", test_params_pages },
+    { "aws: a text as a filter", test_filter_text },
     { "aws: request, each allocation fails", test_write_memory },
     { "aws: request vectors", test_write_vectors },
     { "aws: answer in pieces", test_reply_pieces },
@@ -1730,6 +1935,9 @@ static const test_case tests[] = {
     { "aws: answer cut short", test_reply_end },
     { "aws: answer, each allocation fails", test_reply_memory },
     { "aws: answer too long", test_reply_limit },
+    { "aws: items", test_items },
+    { "aws: items cut anywhere", test_items_cut },
+    { "aws: items of another call", test_items_of_others },
     { "aws: errors", test_faults },
     { "aws: errors in context", test_fault_context },
     { "aws: error too long", test_fault_long },

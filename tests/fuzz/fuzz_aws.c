@@ -37,6 +37,8 @@ static bool see_endpoint(void *user, const eice_endpoint *e)
     return ++*(unsigned *)user < 100;
 }
 
+#define TYPED 5u /* operations that a connection makes */
+
 static void parse(const eice_aws_reply *r, eice_op op)
 {
     eice_identity identity;
@@ -57,6 +59,38 @@ static void parse(const eice_aws_reply *r, eice_op op)
     }
     require((e.code == EICE_OK) == (e.text[0] == 0));
     require(b.len <= sizeof token);
+}
+
+/* Items, and all that can be asked of them. */
+static void walk(const eice_aws_reply *r, eice_op op)
+{
+    char memory[64];
+    eice_items items;
+    eice_items tags;
+    eice_item item;
+    eice_item tag;
+    unsigned count = 0;
+    eice_str raw;
+    eice_buf b;
+
+    eice_aws_items(r, op, &items);
+    while (eice_items_next(&items, &item) && ++count < 50) {
+        require_text(eice_item_get(&item, "instanceId", memory,
+                                   sizeof memory), sizeof memory);
+        require_text(eice_item_tag(&item, "Name", memory, sizeof memory),
+                     sizeof memory);
+        (void)eice_item_is(&item, "", "true");
+        if (eice_item_raw(&item, "state", &raw)) {
+            require(raw.len <= item.doc.len);
+        }
+        eice_items_in(&item, "tagSet/item", &tags);
+        while (eice_items_next(&tags, &tag)) {
+            require(tag.doc.len <= item.doc.len);
+        }
+    }
+    eice_buf_init(&b, memory, sizeof memory);
+    eice_aws_next_token(r, &b);
+    require(b.len <= sizeof memory);
 }
 
 static bool feed(eice_aws_reply *r, const uint8_t *data, size_t size,
@@ -82,7 +116,7 @@ static bool feed(eice_aws_reply *r, const uint8_t *data, size_t size,
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const unsigned first = size > 0 ? data[0] : 0;
-    const eice_op op = (eice_op)(first % EICE_OP_COUNT);
+    const eice_op op = (eice_op)(first % TYPED);
     eice_aws_reply r;
     eice_error e;
 
@@ -91,14 +125,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     memset(&e, 0, sizeof e);
     eice_aws_reply_init(&r, NULL);
-    if (feed(&r, data + 1, size - 1, first / EICE_OP_COUNT + 1)) {
+    if (feed(&r, data + 1, size - 1, first / TYPED + 1)) {
         const eice_verdict v = eice_aws_judge(&r, op, &e);
 
-        require((v == EICE_VERDICT_OK) == (e.code == EICE_OK));
+        require((v == EICE_VERDICT_OK || v == EICE_VERDICT_NOTHING)
+                == (e.code == EICE_OK));
         require_text(e.text, sizeof e.text);
         require_text(e.remedy, sizeof e.remedy);
         require_text(e.aws_code, sizeof e.aws_code);
         parse(&r, op);
+        walk(&r, op);
+        walk(&r, (eice_op)(size % EICE_OP_COUNT));
     }
     eice_aws_reply_free(&r);
     return 0;
