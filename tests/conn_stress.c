@@ -427,7 +427,9 @@ static void conn_deadline_answer(void)
     CHECK(sim_ctl("{\"command\": \"fault\", \"kind\": \"hang\"}"));
     world_init(&w, EICE_GOAL_IDENTITY);
     w.o.answer_timeout_ms = 5000;
+    setenv("AWS_MAX_ATTEMPTS", "1", 1);
     check_near(run_warped(&w), 5000);
+    unsetenv("AWS_MAX_ATTEMPTS");
     CHECK_ERROR(&w, EICE_E_HTTP_TIMEOUT, EICE_STAGE_API);
     CHECK(sim_ctl("{\"command\": \"clear\"}"));
     CHECK(sim_ctl("{\"command\": \"fault\", \"kind\": \"stall\"}"));

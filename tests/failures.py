@@ -243,6 +243,7 @@ row("tls-1.3-only", env={"EICE_CONNECT_TO": ALL_HERE}, fixture=tls13_only, error
 
 DESCRIBE = {"action": "DescribeInstances"}
 PUSH = {"action": "SendSSHPublicKey"}
+ONE_TRY = {"AWS_MAX_ATTEMPTS": "1"}
 THROTTLED = {"status": 503, "code": "RequestLimitExceeded", **DESCRIBE}
 
 row("throttled-twice", faults=[("http-error", {**THROTTLED, "times": 2})], stdout=b"hi\n",
@@ -267,16 +268,19 @@ row("api-malformed", faults=[("malformed", DESCRIBE)], env={"AWS_MAX_ATTEMPTS": 
 row("api-truncated", faults=[("truncate", DESCRIBE)], env={"AWS_MAX_ATTEMPTS": "2"},
     error="NET_RESET", stage="api", seconds=6, cause=r"ec2\.eu-west-1.*DescribeInstances",
     remedy="again", retryable=True, check=expect_requests(2, **DESCRIBE))
-row("api-truncated-hang", faults=[("truncate-hang", DESCRIBE)], error="HTTP_TIMEOUT",
-    stage="api", cause="DescribeInstances in 2 s", remedy="again")
+row("api-truncated-hang", faults=[("truncate-hang", DESCRIBE)], env=ONE_TRY,
+    error="HTTP_TIMEOUT", stage="api", cause="DescribeInstances in 2 s", remedy="again")
 row("api-html", faults=[("html-error", {**DESCRIBE, "status": 403})], error="HTTP_STATUS",
     stage="api", cause="DescribeInstances.*403|403.*Bad Gateway", remedy="quoted|prox")
 row("api-html-502", faults=[("html-error", DESCRIBE)], env={"AWS_MAX_ATTEMPTS": "2"},
     error="HTTP_STATUS", stage="api", seconds=6, cause="502", remedy="quoted|prox|again",
     retryable=True)
-row("api-hang", faults=[("hang", DESCRIBE)], error="HTTP_TIMEOUT", stage="api",
+row("api-hang", faults=[("hang", DESCRIBE)], env=ONE_TRY, error="HTTP_TIMEOUT", stage="api",
     cause=r"ec2\.eu-west-1.*DescribeInstances in 2 s", remedy="again")
-row("api-hang-idle", args=("--answer-timeout", "4", "whoami"), quick=False, cpu=0.4,
+row("api-hang-twice", faults=[("hang", DESCRIBE)], env={"AWS_MAX_ATTEMPTS": "2"},
+    error="HTTP_TIMEOUT", stage="api", seconds=7, cause="DescribeInstances in 2 s",
+    remedy="again", check=expect_requests(2, **DESCRIBE))
+row("api-hang-idle", args=("--answer-timeout", "4", "whoami"), quick=False, cpu=0.4, env=ONE_TRY,
     faults=[("hang", {})], error="HTTP_TIMEOUT", stage="api", seconds=6,
     cause="GetCallerIdentity in 4 s", remedy="again")
 row("api-head-cut", faults=[("raw", {"text": "HTTP/1.1 200 OK\r\nContent-Le", **DESCRIBE})],
@@ -294,7 +298,7 @@ row("api-empty-pages", faults=[("empty-page", {**DESCRIBE, "times": 3})], stdout
     warnings=(FIRST,))
 row("api-same-page-for-ever", faults=[("repeat-token", DESCRIBE), ("empty-page", DESCRIBE)],
     error="AWS", stage="api", cause="token", remedy="quoted", seconds=6)
-row("push-hang", faults=[("hang", PUSH)], error="HTTP_TIMEOUT", stage="push-key",
+row("push-hang", faults=[("hang", PUSH)], env=ONE_TRY, error="HTTP_TIMEOUT", stage="push-key",
     cause="SendSSHPublicKey in 2 s", remedy="again", warnings=(FIRST,))
 row("push-success-false", faults=[("success-false", PUSH)], error="AWS", stage="push-key",
     cause="SendSSHPublicKey|Success", remedy="quoted|again")
@@ -357,7 +361,6 @@ row("proxy-url-odd", env={"HTTPS_PROXY": "socks5://127.0.0.1:1080"}, error="CONF
 
 # --- the upgrade ----------------------------------------------------------------------------
 
-ONE_TRY = {"AWS_MAX_ATTEMPTS": "1"}
 
 row("refused-403", faults=[("refuse", {})], error="UPGRADE_DENIED", stage="upgrade",
     cause=ENDPOINT + ".*AccessDeniedException.*not authorized",
