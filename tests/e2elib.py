@@ -548,6 +548,8 @@ def main(description):
         print(f"FAIL {options.eice}: no such program" if chosen else "FAIL no such test")
         return 1
     signal.signal(signal.SIGALRM, _on_alarm)
+    # What a shell has put into the background ignores it, and so would all that is run here.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     world = World(options.eice, [n for n in options.names if "/" in n])
     failed = 0
