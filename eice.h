@@ -2765,6 +2765,8 @@ typedef struct eice_channel_opts {
     eice_pty pty;
     const eice_pair *env;  /* sent in vain where the server forbids them */
     size_t env_count;
+    uint32_t window;       /* bytes the peer may send ahead, which may have to
+                              be kept; 0: 2 MiB, as much as OpenSSH takes */
 } eice_channel_opts;
 
 typedef struct eice_exit {
@@ -18005,6 +18007,7 @@ typedef struct eicei_chan {
     eice_blob env;       /* name NUL value NUL ... */
     size_t env_at;
     char term[64];
+    uint32_t window;
     eice_pty size;       /* its pointers are not used */
     uint8_t *buffer;     /* bytes to be written, EICEI_CHANNEL_BUFFER */
     size_t len;
@@ -19043,6 +19046,7 @@ EICEI_PRIVATE bool eicei_chan_copy(eice_ssh *s, eicei_chan *k,
     k->modes.alloc = &s->alloc;
     k->env.alloc = &s->alloc;
     k->kind = o->kind;
+    k->window = o->window > 0 ? o->window : LIBSSH2_CHANNEL_WINDOW_DEFAULT;
     good = o->kind == EICE_CHANNEL_TCP    ? eicei_chan_tcp(k, o)
            : o->kind == EICE_CHANNEL_UNIX ? eicei_chan_unix(k, o)
                                           : eice_blob_add(&k->text,
@@ -19131,18 +19135,16 @@ EICEI_PRIVATE int eicei_chan_ask(eice_ssh *s, eicei_chan *k)
 #ifdef LIBSSH2_CHANNEL_OPEN_BEGIN
     if (k->ch == NULL) {
         k->ch = libssh2_channel_open_begin(
-            s->session, type, (unsigned)strlen(type),
-            LIBSSH2_CHANNEL_WINDOW_DEFAULT, LIBSSH2_CHANNEL_PACKET_DEFAULT,
-            text, len);
+            s->session, type, (unsigned)strlen(type), k->window,
+            LIBSSH2_CHANNEL_PACKET_DEFAULT, text, len);
     }
     if (k->ch != NULL) {
         rc = libssh2_channel_open_end(k->ch);
     }
 #else
     k->ch = libssh2_channel_open_ex(
-        s->session, type, (unsigned)strlen(type),
-        LIBSSH2_CHANNEL_WINDOW_DEFAULT, LIBSSH2_CHANNEL_PACKET_DEFAULT, text,
-        len);
+        s->session, type, (unsigned)strlen(type), k->window,
+        LIBSSH2_CHANNEL_PACKET_DEFAULT, text, len);
     rc = k->ch != NULL ? 0 : libssh2_session_last_errno(s->session);
 #endif
     return rc == 0 ? 1 : rc == LIBSSH2_ERROR_EAGAIN ? 0 : -1;

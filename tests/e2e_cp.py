@@ -16,6 +16,7 @@ import struct
 import sys
 import time
 
+from delay import Delay
 from e2elib import MIB, check, contains, equal, main, matches, need, test
 
 OTHER = "10.20.1.24"  # its login is ubuntu
@@ -113,6 +114,26 @@ def big(w):
             w.eice("cp", *words, seconds=200).expect(0)
             w.note(f"{size / MIB / (time.monotonic() - began):.0f} MiB/s")
         check(same(path, w.path("back")), "the big file differs")
+
+
+@test(seconds=60)
+def far_away(w):
+    """Behind 50 ms each way: what would take 80 s a block after the other, and 40 s a file after
+    the other."""
+    path = big_file(w, 24 * MIB)
+    for i in range(100):
+        w.write(f"up/{i}", f"{i}")
+    with there(w) as far, Delay(("127.0.0.1", w.sim.port), 0.05) as line:
+        env = w.env(EICE_CONNECT_TO=f"::127.0.0.1:{line.port}")
+        for words in ((path, f"web-1:{far}/big"), (f"web-1:{far}/big", w.path("back")),
+                      ("-r", w.path("up"), f"web-1:{far}/up"),
+                      ("-r", f"web-1:{far}/up", w.path("down"))):
+            result = w.eice("cp", "--json", *words, env=env).expect(0)
+            ms = json.loads(result.text)["ms"]
+            w.note(f"{ms / 1000:.1f} s")
+            check(ms < 20000, f"{words} took {ms} ms")
+        check(same(path, w.path("back")), "the big file differs")
+        equal(tree(w.path("down")), tree(w.path("up")), "the small ones")
 
 
 def killed(w, words, directory, number=signal.SIGKILL):

@@ -256,6 +256,7 @@ static bool peer_channel(copy *k, peer *p)
     memset(&o, 0, sizeof o);
     o.kind = EICE_CHANNEL_SUBSYSTEM;
     o.command = eice_str_c("sftp");
+    o.window = EICE_SFTP_ASKED * BLOCK; /* a long line holds all blocks */
     p->ssh = eice_conn_ssh(p->run.conn);
     p->channel = eice_channel_open(p->ssh, &o);
     while (p->channel >= 0

@@ -6,7 +6,7 @@
 
 #define PEERS 8
 #define JOBS 64
-#define WINDOW 64            /* blocks on their way, of 128 requests */
+#define WINDOW 112           /* blocks on their way, of 128 requests */
 #define REWIND (4u << 20)    /* may be incomplete before a part's end */
 #define DEPTH 64             /* of directories */
 #define PATIENCE_MS 120000   /* for an answer of the SFTP server */

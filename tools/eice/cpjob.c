@@ -362,6 +362,20 @@ static bool within_limit(const copy *k)
            || k->asked <= (ms + 100) * k->c->cp.limit / 8;
 }
 
+/* What was written from here can be closed before it is confirmed: a server
+ * answers what concerns one file in order (draft 3). The name waits. */
+static bool step_copied(const copy *k, job *j)
+{
+    const bool verify = k->c->cp.checksum && !j->failed;
+
+    if (j->waiting > 0 && (verify || j->failed || j->from.p != NULL)) {
+        return false;
+    }
+    j->step = verify ? VERIFYING : CLOSING;
+    j->at = verify ? 0 : j->at;
+    return true;
+}
+
 static bool step_copy(copy *k, job *j)
 {
     const uint64_t left = j->attrs.size - j->at;
@@ -370,12 +384,7 @@ static bool step_copy(copy *k, job *j)
     const bool opened = j->from.open && j->to.open;
 
     if (j->failed || (opened && left == 0)) {
-        if (j->waiting > 0) {
-            return false;
-        }
-        j->step = k->c->cp.checksum && !j->failed ? VERIFYING : CLOSING;
-        j->at = 0;
-        return true;
+        return step_copied(k, j);
     }
     if (!opened || p->sftp.asked >= WINDOW || !within_limit(k)
         || !(j->from.p != NULL ? ask_read(j, &j->from, j->at, len, TAG_READ)
@@ -537,7 +546,8 @@ static bool step_close(copy *k, job *j)
         eice_sftp_request q = cp_request(EICE_SFTP_CLOSE, "");
 
         q.text = handle_of(&j->from);
-        if (!job_ask(j, j->from.p, &q, TAG_IGNORED)) {
+        q.tag = TAG_IGNORED; /* and not waited for */
+        if (!eice_sftp_ask(&j->from.p->sftp, &q)) {
             return false;
         }
         j->from.open = false;
