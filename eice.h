@@ -795,6 +795,25 @@ EICE_API bool eice_rsa_set(eice_rsa_key *k, eice_str n, eice_str e, eice_str d,
 EICE_API size_t eice_rsa_sign(eice_rsa_key *k, bool sha512,
                               eice_str data, uint8_t sig[EICE_RSA_MAX]);
 
+/* An ECDSA private key on NIST's P-256, P-384 or P-521 (FIPS 186-5 6, SEC 1).
+ * Plain memory: eice_wipe it. */
+#define EICE_EC_MAX 66 /* bytes of a number below the order of P-521 */
+typedef struct eice_ec_key {
+    uint32_t bits;                   /* 256, 384, 521 */
+    uint32_t len;                    /* bytes of `secret`: (bits + 7) / 8 */
+    uint8_t secret[EICE_EC_MAX];
+    uint8_t point[2 * EICE_EC_MAX + 1]; /* the public half: 4, x, y */
+} eice_ec_key;
+
+/* From the private number, big-endian. False, the key being wiped, for other
+ * curves and numbers out of range. */
+EICE_API bool eice_ec_set(eice_ec_key *k, unsigned bits, eice_str secret);
+/* ECDSA with SHA-256, SHA-384 or SHA-512, as RFC 5656 6.2.1 has them for the
+ * three curves; deterministic (RFC 6979). Writes r and s, k->len bytes each.
+ * Bytes of both; 0 when the key is none. Constant time in the key. */
+EICE_API size_t eice_ec_sign(eice_ec_key *k, eice_str data,
+                             uint8_t sig[2 * EICE_EC_MAX]);
+
 /* ======================================================================== *
  * 4  ED25519                                                    >>ed25519  *
  * ======================================================================== */
@@ -1620,14 +1639,17 @@ EICE_API ptrdiff_t eice_agent_serve(const uint8_t seed[32],
                                     eice_buf *out);
 
 /* Signs what RFC 4252 7 says with a user key: `algorithm` is the signature
- * algorithm (ssh-ed25519, rsa-sha2-256, ...). Writes the raw signature.
- * Returns its length, 0 for "ask me again at the next step", -1 to fail. */
+ * algorithm (ssh-ed25519, rsa-sha2-256, ...). Writes the raw signature; for
+ * ECDSA the two numbers as RFC 5656 3.1.2 has them. Returns its length, 0 for
+ * "ask me again at the next step", -1 to fail. */
 typedef ptrdiff_t (*eice_sign_fn)(void *user, eice_str algorithm,
                                   eice_str data, uint8_t *sig, size_t cap);
 
 typedef enum eice_key_kind {
     EICE_KEY_ED25519,
-    EICE_KEY_RSA /* rsa-sha2-256 and rsa-sha2-512, never SHA-1 */
+    EICE_KEY_RSA,  /* rsa-sha2-256 and rsa-sha2-512, never SHA-1 */
+    EICE_KEY_ECDSA /* P-256, P-384, P-521; of files only: EC2 Instance
+                      Connect takes none, the login must know it already */
 } eice_key_kind;
 
 /* A user's private key with its public half. Plain memory: eice_wipe it. */
@@ -1639,13 +1661,16 @@ typedef struct eice_user_key {
     uint8_t seed[32];                 /* Ed25519 */
     uint8_t public_key[32];
     eice_rsa_key rsa;
+    eice_ec_key ec;
 } eice_user_key;
 
-/* A new key: Ed25519, or RSA of 2048 bits (see eice_rsa_generate). */
+/* A new key: Ed25519, or RSA of 2048 bits (see eice_rsa_generate). False:
+ * there was no room on the way, or `kind` is another. */
 EICE_API bool eice_user_key_generate(eice_user_key *k, eice_key_kind kind,
                                      eice_drbg *d);
-/* Reads the text of a private key file: Ed25519 or RSA (2048 to 4096 bits),
- * without passphrase, in the format of OpenSSH, in PKCS#8 or, RSA, in PKCS#1.
+/* Reads the text of a private key file: Ed25519, ECDSA or RSA (2048 to 4096
+ * bits), without passphrase, in the format of OpenSSH, in PKCS#8, PKCS#1
+ * (RSA) or SEC 1 (ECDSA).
  * The text is decoded in place; it is the caller's to wipe. False, with an
  * empty key: EICE_E_ARGUMENT, which calls the file `name`. */
 EICE_API bool eice_user_key_read(eice_user_key *k, const char *name,
@@ -3071,7 +3096,9 @@ typedef struct eice_conn_opts {
     uint32_t max_tunnel_duration_s; /* 0 is 3600 */
     eice_str public_key;       /* PUSH: required. TUNNEL: pushed before the
                                   tunnel is reported open, when not empty.
-                                  SSH: empty is an ephemeral key */
+                                  SSH: empty is an ephemeral key; pushed
+                                  when it is ssh-ed25519 or ssh-rsa, others
+                                  the instance must know */
     eice_sign_fn sign;         /* SSH with public_key: required */
     void *sign_user;
     const char *profile;       /* or NULL, as for eice_cred_opts */
@@ -4986,6 +5013,56 @@ EICE_API size_t eice_rsa_sign(eice_rsa_key *k, bool sha512, eice_str data,
         sha512 ? BR_HASH_OID_SHA512 : BR_HASH_OID_SHA256, hash,
         sha512 ? 64 : 32, &sk, sig);
     return good != 0 ? (k->bits + 7) / 8 : 0;
+}
+
+EICEI_PRIVATE int eicei_ec_curve(unsigned bits)
+{
+    return bits == 256   ? BR_EC_secp256r1
+           : bits == 384 ? BR_EC_secp384r1
+           : bits == 521 ? BR_EC_secp521r1
+                         : 0;
+}
+
+EICE_API bool eice_ec_set(eice_ec_key *k, unsigned bits, eice_str secret)
+{
+    const br_ec_impl *const ec = br_ec_get_default();
+    const size_t len = (bits + 7) / 8;
+    uint8_t sig[2 * EICE_EC_MAX];
+
+    secret = eicei_rsa_strip(secret);
+    memset(k, 0, sizeof *k);
+    if (eicei_ec_curve(bits) == 0 || secret.len > len) {
+        return false;
+    }
+    memcpy(k->secret + len - secret.len, secret.ptr, secret.len);
+    k->bits = bits;
+    k->len = (uint32_t)len;
+    /* signing knows which numbers are out of range */
+    if (eice_ec_sign(k, eice_str_c(""), sig) == 0
+        || ec->mulgen(k->point, k->secret, len, eicei_ec_curve(bits)) == 0) {
+        eice_wipe(k, sizeof *k);
+        return false;
+    }
+    return true;
+}
+
+EICE_API size_t eice_ec_sign(eice_ec_key *k, eice_str data,
+                             uint8_t sig[2 * EICE_EC_MAX])
+{
+    const br_hash_class *const hf = k->bits == 256   ? &br_sha256_vtable
+                                    : k->bits == 384 ? &br_sha384_vtable
+                                                     : &br_sha512_vtable;
+    br_hash_compat_context ctx;
+    br_ec_private_key sk;
+    uint8_t hash[64];
+
+    sk.curve = eicei_ec_curve(k->bits);
+    sk.x = k->secret;
+    sk.xlen = k->len;
+    hf->init(&ctx.vtable);
+    hf->update(&ctx.vtable, data.ptr, data.len);
+    hf->out(&ctx.vtable, hash);
+    return br_ecdsa_i31_sign_raw(br_ec_get_default(), hf, hash, &sk, sig);
 }
 
 /* ======================================================================== *
@@ -10824,10 +10901,14 @@ EICE_API ptrdiff_t eice_agent_serve(const uint8_t seed[32],
 
 /* ---- private keys ------------------------------------------------------ */
 
-/* A positive number (RFC 4251 5, mpint). */
+/* A positive number (RFC 4251 5, mpint), zeros before it left out. */
 EICEI_PRIVATE void eicei_key_put_number(eice_buf *b, const uint8_t *p,
                                         size_t len)
 {
+    while (len > 1 && p[0] == 0) {
+        p++;
+        len--;
+    }
     eicei_key_put_u32(b, len + (p[0] >> 7));
     if (p[0] >> 7 != 0) {
         eice_put_byte(b, 0);
@@ -10848,22 +10929,70 @@ EICEI_PRIVATE void eicei_user_key_rsa(eice_user_key *k)
 {
     const uint32_t e = k->rsa.e;
     uint8_t exponent[4];
-    size_t skip = 0;
     eice_buf b;
 
     exponent[0] = (uint8_t)(e >> 24);
     exponent[1] = (uint8_t)(e >> 16 & 0xff);
     exponent[2] = (uint8_t)(e >> 8 & 0xff);
     exponent[3] = (uint8_t)(e & 0xff);
-    while (skip < 3 && exponent[skip] == 0) {
-        skip++;
-    }
     k->kind = EICE_KEY_RSA;
     eice_buf_init(&b, k->blob, sizeof k->blob);
     eicei_key_put(&b, eice_str_c("ssh-rsa"));
-    eicei_key_put_number(&b, exponent + skip, 4 - skip);
+    eicei_key_put_number(&b, exponent, 4);
     eicei_key_put_number(&b, k->rsa.n, (k->rsa.bits + 7) / 8);
     k->blob_len = b.overflow ? 0 : b.len;
+}
+
+/* The curves: their names, and what DER calls them (RFC 5656 10.1, RFC 5480
+ * 2.1.1.1). */
+typedef struct eicei_key_curve {
+    unsigned bits;
+    const char *type; /* the curve's name begins at type + 11 */
+    unsigned char oid_len;
+    unsigned char oid[8];
+} eicei_key_curve;
+
+static const eicei_key_curve eicei_key_curves[] = {
+    {256, "ecdsa-sha2-nistp256", 8,
+     {0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07}},
+    {384, "ecdsa-sha2-nistp384", 5, {0x2b, 0x81, 0x04, 0x00, 0x22}},
+    {521, "ecdsa-sha2-nistp521", 5, {0x2b, 0x81, 0x04, 0x00, 0x23}},
+};
+
+/* By a name, or, without one, by what DER says. */
+EICEI_PRIVATE const eicei_key_curve *eicei_key_curve_of(eice_str type,
+                                                        eice_str oid)
+{
+    size_t i;
+
+    for (i = 0; i < EICEI_LEN(eicei_key_curves); i++) {
+        const eicei_key_curve *c = &eicei_key_curves[i];
+
+        if (eice_str_is(type, c->type)
+            || eice_str_eq(oid, eice_str_make(c->oid, c->oid_len))) {
+            return c;
+        }
+    }
+    return NULL;
+}
+
+/* RFC 5656 3.1. */
+EICEI_PRIVATE bool eicei_user_key_ecdsa(eice_user_key *k,
+                                        const eicei_key_curve *c,
+                                        eice_str secret)
+{
+    eice_buf b;
+
+    if (c == NULL || !eice_ec_set(&k->ec, c->bits, secret)) {
+        return false;
+    }
+    k->kind = EICE_KEY_ECDSA;
+    eice_buf_init(&b, k->blob, sizeof k->blob);
+    eicei_key_put(&b, eice_str_c(c->type));
+    eicei_key_put(&b, eice_str_c(c->type + 11));
+    eicei_key_put(&b, eice_str_make(k->ec.point, 2 * k->ec.len + 1));
+    k->blob_len = b.len;
+    return true;
 }
 
 EICE_API bool eice_user_key_generate(eice_user_key *k, eice_key_kind kind,
@@ -10873,14 +11002,15 @@ EICE_API bool eice_user_key_generate(eice_user_key *k, eice_key_kind kind,
     if (kind == EICE_KEY_ED25519) {
         eice_drbg_generate(d, k->seed, sizeof k->seed);
         eicei_user_key_ed25519(k);
-    } else if (eice_rsa_generate(&k->rsa, 2048, d)) {
+    } else if (kind == EICE_KEY_RSA && eice_rsa_generate(&k->rsa, 2048, d)) {
         eicei_user_key_rsa(k);
     }
     return k->blob_len > 0;
 }
 
 /* The text between the lines BEGIN and END of a PEM file (RFC 7468), decoded
- * in place; `label` is what BEGIN says. */
+ * in place; `label` is what BEGIN says. What stands before the private key,
+ * such as `openssl ecparam` writes, is passed over. */
 EICEI_PRIVATE bool eicei_pem(char *text, size_t len, eice_str *label,
                              eice_str *body)
 {
@@ -10896,8 +11026,8 @@ EICEI_PRIVATE bool eicei_pem(char *text, size_t len, eice_str *label,
             return false;
         }
         line = eice_str_trim(eice_str_cut(&rest, '\n'));
-    } while (!eice_str_starts(line, "-----BEGIN ") || line.len < 16
-             || line.ptr[line.len - 1] != '-');
+    } while (!eice_str_starts(line, "-----BEGIN ") || line.len < 27
+             || memcmp(line.ptr + line.len - 16, "PRIVATE KEY-----", 16) != 0);
     *label = eice_str_make(line.ptr + begin.len, line.len - begin.len - 5);
     text = text + (rest.ptr - text);
     for (;;) {
@@ -10968,12 +11098,35 @@ EICEI_PRIVATE bool eicei_user_key_pkcs1(eice_user_key *k, eice_str der)
     return k->blob_len > 0;
 }
 
-/* RFC 5958 2, RFC 8410 7. */
+/* RFC 5915 3; inside PKCS#8 the curve stands outside. */
+EICEI_PRIVATE bool eicei_user_key_sec1(eice_user_key *k, eice_str der,
+                                       eice_str curve)
+{
+    eice_str all;
+    eice_str version;
+    eice_str secret;
+    eice_str parameters;
+
+    if (!eicei_der(&der, 0x30, &all) || !eicei_der(&all, 0x02, &version)
+        || !eicei_der(&all, 0x04, &secret)) {
+        return false;
+    }
+    if (eicei_der(&all, 0xa0, &parameters)
+        && !eicei_der(&parameters, 0x06, &curve)) {
+        return false;
+    }
+    return eicei_user_key_ecdsa(
+        k, eicei_key_curve_of(eice_str_c(""), curve), secret);
+}
+
+/* RFC 5958 2, RFC 8410 7, RFC 5480 2.1.1. */
 EICEI_PRIVATE bool eicei_user_key_pkcs8(eice_user_key *k, eice_str der)
 {
     static const unsigned char rsa[]
         = {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01};
     static const unsigned char ed25519[] = {0x2b, 0x65, 0x70};
+    static const unsigned char ec[]
+        = {0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01};
     eice_str all;
     eice_str version;
     eice_str algorithm;
@@ -10989,6 +11142,10 @@ EICEI_PRIVATE bool eicei_user_key_pkcs8(eice_user_key *k, eice_str der)
     if (eice_str_eq(oid, eice_str_make(rsa, sizeof rsa))) {
         return eicei_user_key_pkcs1(k, secret);
     }
+    if (eice_str_eq(oid, eice_str_make(ec, sizeof ec))) {
+        return eicei_der(&algorithm, 0x06, &oid)
+               && eicei_user_key_sec1(k, secret, oid);
+    }
     if (!eice_str_eq(oid, eice_str_make(ed25519, sizeof ed25519))
         || !eicei_der(&secret, 0x04, &all) || all.len != sizeof k->seed) {
         return false;
@@ -11002,8 +11159,10 @@ EICEI_PRIVATE bool eicei_user_key_pkcs8(eice_user_key *k, eice_str der)
 EICEI_PRIVATE bool eicei_user_key_parts(eice_user_key *k, eice_str type,
                                         eice_str in)
 {
-    eice_str part[6]; /* RSA: n, e, d, 1 / q mod p, p, q */
-    const size_t count = eice_str_is(type, "ssh-rsa") ? 6 : 2;
+    eice_str part[6]; /* RSA: n, e, d, 1 / q mod p, p, q; ECDSA: the curve,
+                         the point, the number */
+    const bool ecdsa = eice_str_starts(type, "ecdsa-sha2-");
+    const size_t count = eice_str_is(type, "ssh-rsa") ? 6 : ecdsa ? 3 : 2;
     size_t i;
 
     for (i = 0; i < count; i++) {
@@ -11016,6 +11175,9 @@ EICEI_PRIVATE bool eicei_user_key_parts(eice_user_key *k, eice_str type,
                          part[3])) {
             eicei_user_key_rsa(k);
         }
+    } else if (ecdsa) {
+        (void)eicei_user_key_ecdsa(
+            k, eicei_key_curve_of(type, eice_str_c("")), part[2]);
     } else if (eice_str_is(type, EICEI_KEY_ED25519) && part[1].len == 64) {
         memcpy(k->seed, part[1].ptr, sizeof k->seed);
         eicei_user_key_ed25519(k);
@@ -11072,6 +11234,8 @@ EICE_API bool eice_user_key_read(eice_user_key *k, const char *name,
             good = eicei_user_key_pkcs8(k, body);
         } else if (eice_str_is(label, "RSA PRIVATE KEY")) {
             good = eicei_user_key_pkcs1(k, body);
+        } else if (eice_str_is(label, "EC PRIVATE KEY")) {
+            good = eicei_user_key_sec1(k, body, eice_str_c(""));
         }
     }
     if (good) {
@@ -11082,8 +11246,8 @@ EICE_API bool eice_user_key_read(eice_user_key *k, const char *name,
     eice_fail(e, EICE_E_ARGUMENT, EICE_STAGE_CONFIG,
               encrypted ? "%s is protected by a passphrase, which is not "
                           "supported"
-                        : "%s holds no Ed25519 or RSA key (2048 to 4096 bits) "
-                          "that can be read",
+                        : "%s holds no Ed25519, ECDSA or RSA key (2048 to 4096 "
+                          "bits) that can be read",
               name);
     eice_copy_text(e->remedy, sizeof e->remedy,
                    eice_str_c(encrypted
@@ -11091,6 +11255,23 @@ EICE_API bool eice_user_key_read(eice_user_key *k, const char *name,
                                     "ssh-keygen -p -N '' -f COPY"
                                   : "ssh-keygen -t ed25519 makes a key"));
     return false;
+}
+
+/* RFC 5656 3.1.2: two numbers. */
+EICEI_PRIVATE ptrdiff_t eicei_user_key_ecdsa_sign(eice_user_key *k,
+                                                  eice_str data, uint8_t *sig,
+                                                  size_t cap)
+{
+    uint8_t raw[2 * EICE_EC_MAX];
+    const size_t half = eice_ec_sign(&k->ec, data, raw) / 2;
+    eice_buf b;
+    size_t i;
+
+    eice_buf_init(&b, sig, cap);
+    for (i = 0; i < 2 && half > 0; i++) {
+        eicei_key_put_number(&b, raw + i * half, half);
+    }
+    return half > 0 && !b.overflow ? (ptrdiff_t)b.len : -1;
 }
 
 EICE_API ptrdiff_t eice_user_key_sign(void *user, eice_str algorithm,
@@ -11106,6 +11287,11 @@ EICE_API ptrdiff_t eice_user_key_sign(void *user, eice_str algorithm,
         }
         eice_ed25519_sign(sig, k->seed, k->public_key, data.ptr, data.len);
         return 64;
+    }
+    if (k->kind == EICE_KEY_ECDSA) {
+        return eice_str_eq(algorithm, eice_key_type(k->blob, k->blob_len))
+                   ? eicei_user_key_ecdsa_sign(k, data, sig, cap)
+                   : -1;
     }
     if (cap < EICE_RSA_MAX
         || (!sha512 && !eice_str_is(algorithm, "rsa-sha2-256"))) {
@@ -22755,6 +22941,16 @@ EICEI_PRIVATE void eicei_key_make(eice_conn *c)
     c->key_ready = true;
 }
 
+/* The types SendSSHPublicKey takes: ssh-ed25519 and ssh-rsa. For a login with
+ * another one the instance must know the key already. */
+EICEI_PRIVATE bool eicei_key_taken(const eice_conn *c)
+{
+    const eice_str key = eice_str_trim(c->o.public_key);
+
+    return key.len == 0 || eice_str_starts(key, "ssh-ed25519 ")
+           || eice_str_starts(key, "ssh-rsa ");
+}
+
 EICEI_PRIVATE void eicei_push_start(eice_conn *c)
 {
     eicei_call *k = &c->calls[EICE_OP_SEND_SSH_PUBLIC_KEY];
@@ -23357,6 +23553,9 @@ EICEI_PRIVATE void eicei_auth_begin(eice_conn *c)
 {
     eice_ssh_login login;
 
+    if (!c->key_ready) {
+        eicei_key_make(c);
+    }
     memset(&login, 0, sizeof login);
     login.user = c->o.user;
     login.key_blob = eice_str_make(c->key_blob, c->key_blob_len);
@@ -23374,7 +23573,7 @@ EICEI_PRIVATE bool eicei_key_old(const eice_conn *c)
 {
     const uint64_t life = eicei_or32(c->o.key_life_ms, 60000);
 
-    return c->now.ms - c->pushed_ms >= life * 2 / 3;
+    return eicei_key_taken(c) && c->now.ms - c->pushed_ms >= life * 2 / 3;
 }
 
 EICEI_PRIVATE void eicei_auth_rejected(eice_conn *c)
@@ -23395,6 +23594,12 @@ EICEI_PRIVATE void eicei_auth_rejected(eice_conn *c)
     eice_fail(&e, EICE_E_SSH_AUTH, EICE_STAGE_AUTH,
               "%s rejected the key for login %s (methods: %S)", c->host_name,
               c->o.user, &methods);
+    if (!eicei_key_taken(c)) {
+        eice_copy_text(e.remedy, sizeof e.remedy,
+                       eice_str_c("EC2 Instance Connect takes Ed25519 and RSA "
+                                  "keys only: this one must be in "
+                                  "~/.ssh/authorized_keys of the login"));
+    }
     eicei_conn_fail(c, &e);
 }
 
@@ -23402,7 +23607,7 @@ EICEI_PRIVATE void eicei_auth_step(eice_conn *c)
 {
     if (eice_ssh_rejected(c->ssh)) {
         eicei_auth_rejected(c);
-    } else if (!c->auth_running && c->pushed) {
+    } else if (!c->auth_running && (c->pushed || !eicei_key_taken(c))) {
         if (eicei_key_old(c)) {
             eicei_push_start(c);
         } else {
@@ -23526,7 +23731,8 @@ EICEI_PRIVATE bool eicei_wants_tunnel(const eice_conn *c)
 
 EICEI_PRIVATE bool eicei_wants_push(const eice_conn *c)
 {
-    return c->o.goal == EICE_GOAL_SSH || c->o.goal == EICE_GOAL_PUSH
+    return (c->o.goal == EICE_GOAL_SSH && eicei_key_taken(c))
+           || c->o.goal == EICE_GOAL_PUSH
            || (c->o.goal == EICE_GOAL_TUNNEL && c->o.public_key.len > 0);
 }
 

@@ -73,6 +73,46 @@ def own_keys(w):
     equal(got[:-1], wanted, "pushed")
 
 
+def known_keys(w, *lines):
+    """web-1 knows these keys by itself, without any push."""
+    path = os.path.join(w.remote_home(), "test_authorized")
+    with open(path, "w", encoding="ascii") as f:
+        f.writelines(lines)
+    os.chmod(path, 0o644)
+    return w.restart_sshd("web-1", AuthorizedKeysFile=path)
+
+
+def public(w, path):
+    """The public half, as ssh-keygen sees it."""
+    return w.run([need("ssh-keygen", "openssh-client"), "-y", "-P", "", "-f", path]).expect(0).text
+
+
+def openssl(w, name, *words):
+    path = w.path("test_" + name)
+    w.run([need("openssl", "openssl"), *words, "-out", path]).expect(0)
+    os.chmod(path, 0o600)
+    return path
+
+
+@test(seconds=120)
+def own_ecdsa(w):
+    """Never pushed, since nobody would take them; the server knows them, or says no."""
+    paths = [keygen(w, "ec256", "-t", "ecdsa", "-b", "256"),
+             keygen(w, "ec384", "-t", "ecdsa", "-b", "384"),
+             keygen(w, "ec521", "-t", "ecdsa", "-b", "521"),
+             convert(w, keygen(w, "sec1", "-t", "ecdsa", "-b", "384"), "-m", "PEM"),
+             convert(w, keygen(w, "ec8", "-t", "ecdsa", "-b", "521"), "-m", "PKCS8"),
+             openssl(w, "param", "ecparam", "-name", "prime256v1", "-genkey"),
+             openssl(w, "gen", "genpkey", "-algorithm", "EC", "-pkeyopt",
+                     "ec_paramgen_curve:P-384")]
+    with known_keys(w, *(public(w, path) for path in paths)):
+        for path in paths:
+            w.eice("-q", "ssh", "-i", path, "web-1", "true").expect(0, path)
+    told = w.eice("ssh", "-i", paths[0], "web-1", "true").expect(255).err
+    contains(told, "authorized_keys", "remedy")
+    equal(pushed(w), [], "pushed")
+
+
 @test
 def keys_refused(w):
     """With the file and a remedy, before anything is asked."""
@@ -82,7 +122,7 @@ def keys_refused(w):
         text = f.read()
     cases = [(good, "0640"), (w.path("none"), "no private key file"),
              (keygen(w, "locked", "-t", "ed25519", passphrase="secret"), "passphrase"),
-             (keygen(w, "ec", "-t", "ecdsa"), "no Ed25519 or RSA key"),
+             (openssl(w, "k1", "ecparam", "-name", "secp256k1", "-genkey"), "no Ed25519, ECDSA"),
              (keygen(w, "small", "-t", "rsa", "-b", "1024"), "2048"),
              (w.write("test_short", text[:200]), "no Ed25519"),
              (w.write("empty", ""), "no Ed25519")]

@@ -97,20 +97,22 @@ def broken_keys(bench):
 
 def private_keys(bench):
     """Each format; cut short anywhere and with bytes changed it does no harm."""
-    for name, bits in (("ed25519256", 0), ("rsa2048", 2048), ("rsa4096", 4096)):
+    for name, bits in (("ed25519256", 0), ("rsa2048", 2048), ("rsa4096", 4096),
+                       ("ecdsa256", 256), ("ecdsa384", 384), ("ecdsa521", 521)):
         for form in ("", "PKCS8", "PEM") if bits else ("",):
             path = bench.write("private", bench.read(name))
             os.chmod(path, 0o600)
             if form:
                 same(form, bench.run("ssh-keygen", "-q", "-p", "-N", "", "-P", "", "-m", form,
                                      "-f", path).returncode, 0)
-            same(name + form, bench.ours("private", "1" if not bits else str(bits // 50),
+            step = bits // (4 if "ecdsa" in name else 16) or 1
+            same(name + form, bench.ours("private", str(step),
                                          key=bench.read("private")).strip(), bench.pair(name))
     pkcs8 = bench.run("openssl", "genpkey", "-algorithm", "ed25519").stdout
     path = bench.write("private", pkcs8)
     os.chmod(path, 0o600)
     bench.ours("private", "1", key=pkcs8)
-    for name in ("rsa1024", "ecdsa256", "dsa1024"):
+    for name in ("rsa1024", "dsa1024"):
         if name in bench.keys:
             same(name, bench.run(bench.helper, "private", "1",
                                  input=bench.read(name)).returncode, 2)

@@ -6,6 +6,7 @@
 #define EICE_NO_AWS
 #include "eice.h"
 #include "test.h"
+#include "unhex.h"
 
 #define ED_B64 \
     "AAAAC3NzaC1lZDI1NTE5AAAAIBJffB6ou9kP7MUA4qJ6tFxeyePb7yr2BhrqnPMZcxrD"
@@ -707,6 +708,93 @@ static void test_user_ed25519(void)
                                  63), -1);
 }
 
+/* RFC 6979 A.2.5 to A.2.7: the key, its public half where it is short enough
+ * to be printed here, "sample" signed with the hash of the curve. */
+static const struct {
+    unsigned bits;
+    const char *secret;
+    const char *x;
+    const char *sig;
+} rfc6979[] = {
+    {256, "c9afa9d845ba75166b5c215767b1d6934e50c3db36e89b127b8a622b120f6721",
+     "60fed4ba255a9d31c961eb74c6356d68c049b8923b61fa6ce669622e60f29fb6",
+     "efd48b2aacb6a8fd1140dd9cd45e81d69d2c877b56aaf991c34d0ea84eaf3716"
+     "f7cb1c942d657c41d436c7a1b6e29f65f3e900dbb9aff4064dc4ab2f843acda8"},
+    {384, "6b9d3dad2e1b8c1c05b19875b6659f4de23c3b667bf297ba9aa4774078713"
+          "7d896d5724e4c70a825f872c9ea60d2edf5",
+     "",
+     "94edbb92a5ecb8aad4736e56c691916b3f88140666ce9fa73d64c4ea95ad133c81a6"
+     "48152e44acf96e36dd1e80fabe4699ef4aeb15f178cea1fe40db2603138f130e740a"
+     "19624526203b6351d0a3a94fa329c145786e679e7b82c71a38628ac8"},
+    {521, "00fad06daa62ba3b25d2fb40133da757205de67f5bb0018fee8c86e1b68c7e75ca"
+          "a896eb32f1f47c70855836a6d16fcc1466f6d8fbec67db89ec0c08b0e996b83538",
+     "",
+     "00c328fafcbd79dd77850370c46325d987cb525569fb63c5d3bc53950e6d4c5f174e"
+     "25a1ee9017b5d450606add152b534931d7d4e8455cc91f9b15bf05ec36e377fa0061"
+     "7cce7cf5064806c467f678d3b4080d6f1cc50af26ca209417308281b68af282623ea"
+     "a63e5b5c0723d8b8c37ff0777b1a20f8ccb1dccc43997f1ee0e44da4a67a"},
+};
+
+static void test_ecdsa(void)
+{
+    uint8_t secret[EICE_EC_MAX];
+    uint8_t want[2 * EICE_EC_MAX];
+    uint8_t sig[2 * EICE_EC_MAX];
+    eice_ec_key k;
+    size_t i;
+
+    for (i = 0; i < sizeof rfc6979 / sizeof rfc6979[0]; i++) {
+        const size_t len = unhex(rfc6979[i].secret, secret, sizeof secret);
+        const size_t n = unhex(rfc6979[i].sig, want, sizeof want);
+        const size_t x_len = unhex(rfc6979[i].x, sig, sizeof sig);
+
+        CHECK(eice_ec_set(&k, rfc6979[i].bits, eice_str_make(secret, len)));
+        CHECK_BYTES(k.point + 1, sig, x_len);
+        CHECK_INT(eice_ec_sign(&k, eice_str_c("sample"), sig), n);
+        CHECK_BYTES(sig, want, n);
+        memset(secret, 0, len); /* 0 and the largest number are no keys */
+        CHECK(!eice_ec_set(&k, rfc6979[i].bits, eice_str_make(secret, len)));
+        memset(secret, 0xff, len);
+        CHECK(!eice_ec_set(&k, rfc6979[i].bits, eice_str_make(secret, len)));
+        CHECK(k.bits == 0 && eice_ec_sign(&k, eice_str_c(""), sig) == 0);
+        CHECK(!eice_ec_set(&k, 224, eice_str_make(secret, 28)));
+    }
+}
+
+/* SEC 1 in PEM, behind what openssl writes before it; the numbers that begin
+ * with a high bit get a zero (RFC 4251 5). */
+static void test_user_ecdsa(void)
+{
+    char text[] = "-----BEGIN EC PARAMETERS-----\n"
+                  "BggqhkjOPQMBBw==\n"
+                  "-----END EC PARAMETERS-----\n"
+                  "-----BEGIN EC PRIVATE KEY-----\n"
+                  "MDECAQEEIMmvqdhFunUWa1whV2ex1pNOUMPbNuibEnuKYisSD2choAoGCCqGSM49"
+                  "AwEH\n"
+                  "-----END EC PRIVATE KEY-----\n";
+    static const uint8_t head[] = {0, 0, 0, 33, 0, 0xef, 0xd4, 0x8b};
+    uint8_t sig[EICE_RSA_MAX];
+    eice_user_key k;
+    eice_error e;
+    eice_drbg d;
+
+    memset(&e, 0, sizeof e);
+    CHECK(eice_user_key_read(&k, "FILE", text, sizeof text - 1, &e));
+    CHECK_INT(k.kind, EICE_KEY_ECDSA);
+    CHECK_INT(k.blob_len, 104);
+    CHECK_INT(eice_user_key_sign(&k, eice_str_c("ecdsa-sha2-nistp256"),
+                                 eice_str_c("sample"), sig, sizeof sig), 74);
+    CHECK_BYTES(sig, head, sizeof head);
+    CHECK_BYTES(sig + 37, "\0\0\0\x21\0\xf7\xcb", 7);
+    CHECK_INT(eice_user_key_sign(&k, eice_str_c("ecdsa-sha2-nistp256"),
+                                 eice_str_c("sample"), sig, 73), -1);
+    CHECK_INT(eice_user_key_sign(&k, eice_str_c("ecdsa-sha2-nistp384"),
+                                 eice_str_c("sample"), sig, sizeof sig), -1);
+    eice_drbg_init(&d, "a seed", 6);
+    CHECK(!eice_user_key_generate(&k, EICE_KEY_ECDSA, &d));
+    CHECK_INT(k.blob_len, 0);
+}
+
 static const test_case tests[] = {
     {"keys_fingerprint", test_fingerprint},
     {"keys_blob_and_line", test_blob_and_line},
@@ -724,7 +812,9 @@ static const test_case tests[] = {
     {"keys_agent_refuses", test_agent_refuses},
     {"keys_agent_bounds", test_agent_bounds},
     {"keys_user_rsa", test_user_rsa},
-    {"keys_user_ed25519", test_user_ed25519}
+    {"keys_user_ed25519", test_user_ed25519},
+    {"keys_ecdsa", test_ecdsa},
+    {"keys_user_ecdsa", test_user_ecdsa}
 };
 
 TEST_MAIN(tests)
