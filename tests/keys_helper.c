@@ -6,6 +6,8 @@
  *   keys_helper line HOST                the line of a known_hosts file
  *   keys_helper private STEP             the line of a private key; damaged
  *                                        forms of it are refused or read
+ *   keys_helper unlock PASSPHRASE        the same of one that has a passphrase;
+ *                                        it is asked for, and a wrong one told
  *   keys_helper agent SOCKET SEED STEP   serves; the key's line comes first
  *
  * A line of a .pub file is read from stdin where there is a key; SEED is in
@@ -114,7 +116,7 @@ static bool read_private(eice_user_key *k, const char *from, size_t len)
 
     memset(&e, 0, sizeof e);
     memcpy(copy, from, len);
-    good = eice_user_key_read(k, "FILE", copy, len, &e);
+    good = eice_user_key_read(k, "FILE", copy, len, NULL, &e);
     free(copy);
     if (!good && (e.code != EICE_E_ARGUMENT || k->blob_len != 0)) {
         die("no error");
@@ -122,13 +124,55 @@ static bool read_private(eice_user_key *k, const char *from, size_t len)
     return good;
 }
 
+static int show_private(const eice_user_key *k)
+{
+    static char out[2000];
+    eice_buf b;
+
+    eice_buf_init(&b, out, sizeof out);
+    eice_key_line(&b, k->blob, k->blob_len, eice_str_c(""));
+    printf("%s\n", eice_buf_c(&b));
+    return 0;
+}
+
+/* What reading it with a passphrase, or without one, ends with. */
+static eice_err unlock_with(eice_user_key *k, eice_str all, const char *typed)
+{
+    static eice_passphrase pass;
+    char *copy = (char *)malloc(all.len);
+    eice_error e;
+
+    memset(&e, 0, sizeof e);
+    memcpy(copy, all.ptr, all.len);
+    pass.text = eice_str_c(typed);
+    (void)eice_user_key_read(k, "FILE", copy, all.len,
+                             typed != NULL ? &pass : NULL, &e);
+    free(copy);
+    return e.code;
+}
+
+static int unlock(const char *typed)
+{
+    const eice_str all = read_all(stdin);
+    eice_user_key k;
+
+    if (unlock_with(&k, all, NULL) != EICE_E_KEY_LOCKED) {
+        die("a key without a passphrase");
+    }
+    if (unlock_with(&k, all, "wrong") != EICE_E_PASSPHRASE) {
+        die("a wrong passphrase is not told");
+    }
+    if (unlock_with(&k, all, typed) != EICE_OK) {
+        die("the right passphrase is not taken");
+    }
+    return show_private(&k);
+}
+
 static int private_key(size_t step)
 {
     const eice_str all = read_all(stdin);
-    static char out[2000];
     eice_user_key k;
     eice_user_key other;
-    eice_buf b;
     size_t i;
 
     if (!read_private(&k, all.ptr, all.len)) {
@@ -145,10 +189,7 @@ static int private_key(size_t step)
         (void)read_private(&other, all.ptr, all.len);
         text[i] ^= 4;
     }
-    eice_buf_init(&b, out, sizeof out);
-    eice_key_line(&b, k.blob, k.blob_len, eice_str_c(""));
-    printf("%s\n", eice_buf_c(&b));
-    return 0;
+    return show_private(&k);
 }
 
 /* ---- agent ------------------------------------------------------------- */
@@ -262,9 +303,12 @@ int main(int argc, char **argv)
     if (eice_str_is(what, "private") && argc == 3) {
         return private_key((size_t)atoi(argv[2]));
     }
+    if (eice_str_is(what, "unlock") && argc == 3) {
+        return unlock(argv[2]);
+    }
     if (eice_str_is(what, "agent") && argc == 5) {
         return agent(argv[2], argv[3], argv[4]);
     }
     return die("key | check FILE HOST | types FILE HOST | line HOST | "
-               "private STEP | agent SOCKET SEED STEP");
+               "private STEP | unlock PASSPHRASE | agent SOCKET SEED STEP");
 }

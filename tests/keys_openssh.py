@@ -112,6 +112,14 @@ def private_keys(bench):
     path = bench.write("private", pkcs8)
     os.chmod(path, 0o600)
     bench.ours("private", "1", key=pkcs8)
+    for cipher in ("aes256-ctr", "aes256-cbc", "aes192-ctr", "aes192-cbc", "aes128-ctr",
+                   "aes128-cbc"):
+        path = bench.write("private", bench.read("ecdsa256"))
+        os.chmod(path, 0o600)
+        same(cipher, bench.run("ssh-keygen", "-q", "-p", "-N", "a word", "-P", "", "-Z", cipher,
+                               "-a", "3", "-f", path).returncode, 0)
+        same(cipher, bench.ours("unlock", "a word", key=bench.read("private")).strip(),
+             bench.pair("ecdsa256"))
     for name in ("rsa1024", "dsa1024"):
         if name in bench.keys:
             same(name, bench.run(bench.helper, "private", "1",

@@ -779,7 +779,7 @@ static void test_user_ecdsa(void)
     eice_drbg d;
 
     memset(&e, 0, sizeof e);
-    CHECK(eice_user_key_read(&k, "FILE", text, sizeof text - 1, &e));
+    CHECK(eice_user_key_read(&k, "FILE", text, sizeof text - 1, NULL, &e));
     CHECK_INT(k.kind, EICE_KEY_ECDSA);
     CHECK_INT(k.blob_len, 104);
     CHECK_INT(eice_user_key_sign(&k, eice_str_c("ecdsa-sha2-nistp256"),
@@ -793,6 +793,144 @@ static void test_user_ecdsa(void)
     eice_drbg_init(&d, "a seed", 6);
     CHECK(!eice_user_key_generate(&k, EICE_KEY_ECDSA, &d));
     CHECK_INT(k.blob_len, 0);
+}
+
+/* ---- passphrases ------------------------------------------------------- */
+
+/* ssh-keygen -t ed25519 -a 1 -N word; its public half. */
+static const char locked[] = "-----BEGIN OPENSSH PRIVATE KEY-----\n"
+    "b3BlbnNzaC1rZXktdjEAAAAACmFlczI1Ni1jdHIAAAAGYmNyeXB0AAAAGAAAABA1IWyhQF\n"
+    "FCNl6wXhR7y7fSAAAAAQAAAAEAAAAzAAAAC3NzaC1lZDI1NTE5AAAAIBxRCHiaXrSXxDAm\n"
+    "/TWqJ273csq9vYQsmqRDsYELmSGOAAAAkACkKSahJ7Ct7or52HF6tqg3sVl4/F+Nuwsb7R\n"
+    "tO/fPsD6PFtNTlZ7L3l1EYrVMRU4vGZu3gJiwTe++WTadDPVGPMn5/ArmE1xNGVIQCKtXH\n"
+    "LdU7bsO+AMA1LDno62tuLucwQb8Fdpf9TgfjkGo2LQyAbsU55x7hC1bIXxEizuDK9+cpKS\n"
+    "s3sFkyZ2VlGbh0CQ==\n"
+    "-----END OPENSSH PRIVATE KEY-----\n";
+#define LOCKED "ssh-ed25519 " \
+    "AAAAC3NzaC1lZDI1NTE5AAAAIBxRCHiaXrSXxDAm/TWqJ273csq9vYQsmqRDsYELmSGO"
+#define LOCKED_ROUNDS 63 /* where their number stands in it */
+
+/* Reads it after one byte of it was changed. */
+static eice_err read_locked(eice_user_key *k, eice_passphrase *pass,
+                            size_t at, uint8_t byte, eice_error *e)
+{
+    char text[sizeof locked + 80];
+    uint8_t raw[512];
+    char lines[sizeof locked];
+    eice_str rest = eice_str_c(locked);
+    size_t n = 0;
+    eice_buf b;
+    size_t i;
+
+    (void)eice_str_cut(&rest, '\n');
+    for (i = 0; i < rest.len && rest.ptr[i] != '-'; i++) {
+        if (rest.ptr[i] != '\n') {
+            lines[n++] = rest.ptr[i];
+        }
+    }
+    n = (size_t)eice_base64_decode(eice_str_make(lines, n), raw, sizeof raw);
+    if (at > 0) {
+        raw[at] = byte;
+    }
+    eice_buf_init(&b, text, sizeof text);
+    eice_put_c(&b, "-----BEGIN OPENSSH PRIVATE KEY-----\n");
+    eice_put_base64(&b, raw, n, true);
+    eice_put_c(&b, "\n-----END OPENSSH PRIVATE KEY-----\n");
+    memset(e, 0, sizeof *e);
+    return eice_user_key_read(k, "FILE", text, b.len, pass, e) ? EICE_OK
+                                                               : e->code;
+}
+
+static bool two_rounds(void *user)
+{
+    return ++*(int *)user < 3;
+}
+
+static void test_passphrase(void)
+{
+    static eice_passphrase p;
+    const key want = key_of(LOCKED);
+    eice_user_key k;
+    eice_error e;
+    size_t i;
+    int asked = 0;
+
+    CHECK_INT(read_locked(&k, NULL, 0, 0, &e), EICE_E_KEY_LOCKED);
+    p.text = eice_str_c("word");
+    CHECK_INT(read_locked(&k, &p, 0, 0, &e), EICE_OK);
+    CHECK_INT(k.blob_len, want.len);
+    CHECK_BYTES(k.blob, want.blob, want.len);
+    for (i = 0; i < sizeof p.priv; i++) { /* nothing of it is left */
+        CHECK_INT(((const uint8_t *)&p.priv)[i], 0);
+    }
+    p.text = eice_str_c("Word");
+    CHECK_INT(read_locked(&k, &p, 0, 0, &e), EICE_E_PASSPHRASE);
+    CHECK_INT(k.blob_len, 0);
+    p.text = eice_str_c("");
+    CHECK_INT(read_locked(&k, &p, 0, 0, &e), EICE_E_PASSPHRASE);
+    p.text = eice_str_c("word"); /* another number of rounds, another key */
+    CHECK_INT(read_locked(&k, &p, LOCKED_ROUNDS + 3, 2, &e),
+              EICE_E_PASSPHRASE);
+    p.go_on = two_rounds;
+    p.user = &asked;
+    CHECK_INT(read_locked(&k, &p, LOCKED_ROUNDS + 2, 2, &e),
+              EICE_E_CANCELLED);
+    CHECK_INT(asked, 3);
+    CHECK_INT(read_locked(&k, &p, LOCKED_ROUNDS, 1, &e), EICE_E_LIMIT);
+    CHECK_INT(read_locked(&k, NULL, LOCKED_ROUNDS, 1, &e), EICE_E_LIMIT);
+    CHECK_INT(asked, 3);
+    p.max_rounds = 1;
+    CHECK_INT(read_locked(&k, &p, LOCKED_ROUNDS + 3, 2, &e), EICE_E_LIMIT);
+    CHECK_INT(read_locked(&k, &p, LOCKED_ROUNDS + 3, 0, &e), EICE_E_ARGUMENT);
+    CHECK_INT(read_locked(&k, &p, 20, 'X', &e), EICE_E_ARGUMENT);
+}
+
+/* Vectors that other implementations are tested with. */
+static void test_bcrypt(void)
+{
+    static eice_passphrase p;
+    uint8_t want[64];
+    uint8_t got[64];
+
+    p.text = eice_str_c("password");
+    CHECK_INT(unhex("5bbf0cc293587f1c3635555c27796598d47e579071bf427e9d8fbe84"
+                    "2aba34d9", want, sizeof want), 32);
+    CHECK(eicei_bcrypt_pbkdf(&p, eice_str_c("salt"), 4, got, 32));
+    CHECK_BYTES(got, want, 32);
+    CHECK_INT(unhex("e1367ec5151a33faac4cc1c144cd23fa15d5548493ecc99b9b5d9c0d"
+                    "3b27bec76227ea66088b849b20ab7aa478010246e74bba51723fefa9"
+                    "f9474d6508845e8d", want, sizeof want), 64);
+    CHECK(eicei_bcrypt_pbkdf(&p, eice_str_c("salt"), 8, got, 64));
+    CHECK_BYTES(got, want, 64);
+}
+
+/* NIST SP 800-38A F.5.5, F.2.6, and a counter that runs over. */
+static void test_aes(void)
+{
+    uint8_t secret[32];
+    uint8_t block[16];
+    uint8_t text[16];
+    uint8_t data[32];
+    uint8_t once[32];
+
+    unhex("603deb1015ca71be2b73aef0857d77811f352c073b6108d72d9810a30914dff4",
+          secret, sizeof secret);
+    unhex("6bc1bee22e409f96e93d7e117393172a", text, sizeof text);
+    unhex("f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff", block, sizeof block);
+    unhex("601ec313775789a5b7a7f504bbf3d228", data, sizeof data);
+    eice_aes_ctr(secret, 32, block, data, 16);
+    CHECK_BYTES(data, text, 16);
+    unhex("000102030405060708090a0b0c0d0e0f", block, sizeof block);
+    unhex("f58c4c04d6e5f1ba779eabfb5f7bfbd6", data, sizeof data);
+    eice_aes_cbc_decrypt(secret, 32, block, data, 16);
+    CHECK_BYTES(data, text, 16);
+    memset(block, 0xff, sizeof block);
+    memset(data, 0, sizeof data);
+    eice_aes_ctr(secret, 32, block, data, 32);
+    memset(block, 0, sizeof block);
+    memset(once, 0, sizeof once);
+    eice_aes_ctr(secret, 32, block, once, 16);
+    CHECK_BYTES(data + 16, once, 16);
 }
 
 static const test_case tests[] = {
@@ -814,7 +952,10 @@ static const test_case tests[] = {
     {"keys_user_rsa", test_user_rsa},
     {"keys_user_ed25519", test_user_ed25519},
     {"keys_ecdsa", test_ecdsa},
-    {"keys_user_ecdsa", test_user_ecdsa}
+    {"keys_user_ecdsa", test_user_ecdsa},
+    {"keys_passphrase", test_passphrase},
+    {"keys_bcrypt", test_bcrypt},
+    {"keys_aes", test_aes}
 };
 
 TEST_MAIN(tests)

@@ -93,7 +93,7 @@ static const option options[] = {
     {0, "identity", "FILE", "ssh-config",
      "private key for OpenSSH; FILE.pub is pushed", SET_TEXT, AT(identity), 0,
      0},
-    {'i', NULL, "FILE", "ssh cp", "log in with this private key, not a new one",
+    {'i', NULL, "FILE", "ssh cp forward", "log in with this private key, not a new one",
      SET_TEXT, AT(user_key), 0, 0},
     {0, "key-type", "TYPE", "ssh cp forward",
      "of the key made for the login: ed25519 (default), rsa (FIPS hosts)",
@@ -265,6 +265,7 @@ static const option openssh_words[] = {
     WORD("UserKnownHostsFile", SET_TEXT, AT(conn.known_hosts)),
     WORD("StrictHostKeyChecking", SET_POLICY, AT(conn.policy)),
     WORD("RequestTTY", SET_TTY_WORD, AT(tty)),
+    WORD("BatchMode", SET_YES_NO, AT(batch)),
     WORD("EscapeChar", SET_ESCAPE, AT(escape)),
     WORD("StdinNull", SET_YES_NO, AT(no_stdin)),
     WORD("SessionType", SET_SESSION, AT(subsystem)),
@@ -292,7 +293,7 @@ static const option openssh_words[] = {
 /* Accepted for the sake of scripts: they ask for what is so anyway, or for
  * what has no meaning in a tunnel. */
 static const char *const openssh_ignored[] = {
-    "AddKeysToAgent", "BatchMode", "CanonicalizeHostname", "CheckHostIP",
+    "AddKeysToAgent", "CanonicalizeHostname", "CheckHostIP",
     "Compression", "ControlMaster", "ControlPersist",
     "EnableSSHKeysign", "ForwardAgent", "ForwardX11",
     "ForwardX11Timeout", "ForwardX11Trusted", "GlobalKnownHostsFile",

@@ -61,7 +61,8 @@ typedef struct cli {
     size_t rules;               /* of connect_to, from the command line */
     const char *host_pattern;   /* ssh-config */
     const char *identity;
-    const char *user_key;       /* ssh -i */
+    const char *user_key;       /* -i */
+    bool batch;                 /* BatchMode: nobody is there to be asked */
     const char *program;        /* argv[0] */
     int misused;                /* exit status of a wrong command line */
     uint16_t local_port;        /* open-tunnel */
@@ -273,8 +274,15 @@ bool cli_carry(cli *c, int in, int out, uint32_t idle_ms);
  * running ssh-agent that EC2 Instance Connect takes; NULL looks for
  * ~/.ssh/id_ed25519.pub, ~/.ssh/id_rsa.pub, then the agent. Reports. */
 bool cli_public_key(const cli *c, const char *from, char *line, size_t cap);
-/* -i: the private key the login is done with, and the line of its public
- * half; *c refers to both. True without -i. Reports. */
-bool cli_own_key(cli *c, eice_user_key *key, char *line, size_t cap);
+/* With -i: the key of the login goes into c->conn; asks for its passphrase
+ * where it has one. False: reported. Wiped at the end of the program. */
+bool cli_login_key(cli *c);
+void cli_login_key_forget(void);
+
+/* ---- ask.c ------------------------------------------------------------- */
+
+/* Asks for a secret, at the terminal or through SSH_ASKPASS; false: there is
+ * no way to ask, or no answer. The answer is the caller's to wipe. */
+bool cli_ask(const char *prompt, char *out, size_t cap);
 
 #endif

@@ -459,8 +459,6 @@ static int read_operands(copy *k, peer **from, size_t count)
 int cli_cp(cli *c)
 {
     const size_t count = c->argc > 1 ? (size_t)c->argc - 1 : 0;
-    eice_user_key key;
-    char line[1024];
     copy *k;
     peer **from;
     int status;
@@ -468,7 +466,7 @@ int cli_cp(cli *c)
     if (count == 0) {
         return cli_usage_error(c, "cp takes sources and a destination", NULL);
     }
-    if (!cli_own_key(c, &key, line, sizeof line)) {
+    if (!cli_login_key(c)) {
         return CLI_FAILED;
     }
     k = (copy *)cp_must(calloc(1, sizeof *k));
@@ -485,6 +483,5 @@ int cli_cp(cli *c)
     close_peers(k);
     free(from);
     free(k);
-    eice_wipe(&key, sizeof key);
     return status < 0 ? CLI_FAILED : status;
 }

@@ -1771,7 +1771,7 @@ int cli_forward_run(cli *c)
     }
     c->conn.goal = EICE_GOAL_SSH;
     k = (keeper *)calloc(1, sizeof *k);
-    if (k != NULL && cli_run_begin(&k->r, c)) {
+    if (k != NULL && cli_login_key(c) && cli_run_begin(&k->r, c)) {
         k->needs_ssh = cli_forward_needs_ssh(c);
         k->t = cli_forwards_new(&k->r);
         if (k->t != NULL && cli_forwards_listen(k->t)) {

@@ -193,50 +193,91 @@ static bool private_file(const char *path, eice_error *e)
     return true;
 }
 
-static bool user_key(const cli *c, eice_user_key *key, char *line,
-                     size_t cap)
+/* Reads it once; `pass` may be NULL. */
+static bool read_key(const char *path, eice_user_key *key,
+                     eice_passphrase *pass, eice_error *e)
 {
-    eice_error e;
     eice_blob text;
-    eice_buf b;
     bool absent = false;
     bool good;
 
-    memset(&e, 0, sizeof e);
     memset(&text, 0, sizeof text);
-    good = private_file(c->user_key, &e)
-           && eice_posix_read_file(c->user_key, 65536, &text, &absent, &e)
-                  == EICE_OK;
+    good = private_file(path, e)
+           && eice_posix_read_file(path, 65536, &text, &absent, e) == EICE_OK;
     if (good && absent) {
         good = false;
-        eice_fail(&e, EICE_E_ARGUMENT, EICE_STAGE_CONFIG,
-                  "there is no private key file %s", c->user_key);
+        eice_fail(e, EICE_E_ARGUMENT, EICE_STAGE_CONFIG,
+                  "there is no private key file %s", path);
     }
-    good = good && eice_user_key_read(key, c->user_key, text.ptr, text.len, &e);
+    good = good && eice_user_key_read(key, path, text.ptr, text.len, pass, e);
     if (text.ptr != NULL) {
         eice_wipe(text.ptr, text.len);
     }
     eice_blob_free(&text);
-    if (!good) {
+    return good;
+}
+
+/* Three tries, as OpenSSH gives; an empty answer is none. */
+static bool unlock_key(const cli *c, const char *path, eice_user_key *key,
+                       eice_error *e)
+{
+    static eice_passphrase pass;
+    char prompt[300];
+    char typed[1024];
+    bool good = false;
+    int i;
+
+    eice_copy_text(e->remedy, sizeof e->remedy,
+                   eice_str_c(c->batch ? "BatchMode forbids to ask for it"
+                                       : "type it at a terminal, or name a "
+                                         "program that asks in SSH_ASKPASS"));
+    snprintf(prompt, sizeof prompt, "Enter passphrase for key '%.200s': ",
+             path);
+    for (i = 0; i < 3 && !good && !c->batch; i++) {
+        if (!cli_ask(prompt, typed, sizeof typed) || typed[0] == 0) {
+            break;
+        }
+        memset(e, 0, sizeof *e);
+        pass.text = eice_str_c(typed);
+        good = read_key(path, key, &pass, e);
+        eice_wipe(typed, sizeof typed);
+        if (e->code != EICE_E_PASSPHRASE) {
+            break;
+        }
+    }
+    eice_wipe(typed, sizeof typed);
+    return good;
+}
+
+/* The key of the login, for as long as the program runs. */
+static eice_user_key own_key;
+static char own_line[1024];
+
+bool cli_login_key(cli *c)
+{
+    const char *path = c->user_key;
+    eice_error e;
+    eice_buf b;
+
+    memset(&e, 0, sizeof e);
+    if (path == NULL) {
+        return true;
+    }
+    if (!read_key(path, &own_key, NULL, &e)
+        && (e.code != EICE_E_KEY_LOCKED
+            || !unlock_key(c, path, &own_key, &e))) {
         cli_report(c, &e);
         return false;
     }
-    eice_buf_init(&b, line, cap);
-    eice_key_line(&b, key->blob, key->blob_len, eice_str_c(""));
-    (void)eice_buf_c(&b);
-    return !b.overflow;
+    eice_buf_init(&b, own_line, sizeof own_line);
+    eice_key_line(&b, own_key.blob, own_key.blob_len, eice_str_c(""));
+    c->conn.public_key = eice_str_c(eice_buf_c(&b));
+    c->conn.sign = eice_user_key_sign;
+    c->conn.sign_user = &own_key;
+    return true;
 }
 
-bool cli_own_key(cli *c, eice_user_key *key, char *line, size_t cap)
+void cli_login_key_forget(void)
 {
-    if (c->user_key == NULL) {
-        return true;
-    }
-    if (!user_key(c, key, line, cap)) {
-        return false;
-    }
-    c->conn.public_key = eice_str_c(line);
-    c->conn.sign = eice_user_key_sign;
-    c->conn.sign_user = key;
-    return true;
+    eice_wipe(&own_key, sizeof own_key);
 }

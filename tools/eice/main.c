@@ -201,6 +201,7 @@ static bool called_as_ssh(const char *program)
 static void cli_forget(cli *c)
 {
     cli_forward_forget(c);
+    cli_login_key_forget();
     free(c->config_text);
 }
 

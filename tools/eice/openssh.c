@@ -256,7 +256,7 @@ static int show_config(const cli *c)
     size_t i;
 
     printf("host %s\nuser %s\nhostname %s\nport %u\naddressfamily %s\n"
-           "batchmode yes\ncompression no\ncontrolmaster false\n"
+           "batchmode %s\ncompression no\ncontrolmaster false\n"
            "forwardagent no\nforwardx11 no\npasswordauthentication no\n"
            "kbdinteractiveauthentication no\npubkeyauthentication true\n"
            "tcpkeepalive yes\n",
@@ -264,7 +264,8 @@ static int show_config(const cli *c)
            o->port != 0 ? o->port : 22u,
            c->family == 4   ? "inet"
            : c->family == 6 ? "inet6"
-                            : "any");
+                            : "any",
+           c->batch ? "yes" : "no");
     printf("requesttty %s\nsessiontype %s\nstdinnull %s\n"
            "stricthostkeychecking %s\nconnectionattempts %u\n"
            "serveralivecountmax 3\nserveraliveinterval %u\nloglevel %s\n"

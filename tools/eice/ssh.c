@@ -530,8 +530,6 @@ static int serve(session *s)
 
 int cli_ssh(cli *c)
 {
-    eice_user_key key;
-    char line[1024];
     session *s;
     cli_run r;
     int status;
@@ -557,8 +555,7 @@ int cli_ssh(cli *c)
     c->no_stdin = c->no_stdin || c->background;
     c->conn.goal = EICE_GOAL_SSH;
     s = (session *)calloc(1, sizeof *s);
-    if (s != NULL && cli_own_key(c, &key, line, sizeof line)
-        && connect_session(&r, c)) {
+    if (s != NULL && cli_login_key(c) && connect_session(&r, c)) {
         s->r = &r;
         s->ssh = eice_conn_ssh(r.conn);
         banner = eice_ssh_auth_banner(s->ssh);
@@ -569,6 +566,5 @@ int cli_ssh(cli *c)
     }
     free(s);
     cli_run_close(&r);
-    eice_wipe(&key, sizeof key);
     return status;
 }
