@@ -2103,6 +2103,8 @@ typedef enum eice_service {
     EICE_SERVICE_EC2,
     EICE_SERVICE_EIC, /* EC2 Instance Connect */
     EICE_SERVICE_STS,
+    EICE_SERVICE_SSO, /* the portal of IAM Identity Center */
+    EICE_SERVICE_OIDC, /* what renews its tokens */
     EICE_SERVICE_COUNT
 } eice_service;
 
@@ -2123,6 +2125,22 @@ typedef struct eice_settings {
 
 /* Settings with nothing set: for callers that have no files or environment. */
 EICE_API void eice_settings_init(eice_settings *s);
+
+typedef struct eice_place {
+    bool tls;
+    eice_str host; /* without brackets */
+    uint16_t port;
+    eice_str path; /* "/" or what the endpoint URL has */
+} eice_place;
+
+/* Where a service is: the settings' endpoint URL, or the template of the
+ * region's partition (a region of no known partition is taken for one of
+ * "aws"). `host` and `path` point into `text` (256 bytes are enough) or into
+ * the settings. EICE_E_CONFIG: a malformed URL or region, or a URL together
+ * with FIPS or dual-stack; EICE_E_NO_REGION; EICE_E_LIMIT: `text` is full. */
+EICE_API eice_err eice_aws_place(const eice_settings *s, eice_service service,
+                                 eice_buf *text, eice_place *place,
+                                 eice_error *e);
 
 /* A value given here comes before the environment, which comes before the
  * profile. All texts and keys are borrowed for the life of the machine. */
@@ -2147,7 +2165,7 @@ typedef struct eice_cred_opts {
                                     may wait for the user */
 } eice_cred_opts;
 
-#define EICE_CRED_VARIABLES 48 /* of the environment, at most */
+#define EICE_CRED_VARIABLES 60 /* of the environment, at most */
 
 /* One resolution:
  *
@@ -2450,22 +2468,6 @@ EICE_API bool eice_op_takes_token(eice_op op); /* ClientToken */
 EICE_API const char *eice_service_name(eice_service service);
 
 /* ---- requests ---------------------------------------------------------- */
-
-typedef struct eice_place {
-    bool tls;
-    eice_str host; /* without brackets */
-    uint16_t port;
-    eice_str path; /* "/" or what the endpoint URL has */
-} eice_place;
-
-/* Where a service is: the settings' endpoint URL, or the template of the
- * region's partition (a region of no known partition is taken for one of
- * "aws"). `host` and `path` point into `text` (256 bytes are enough) or into
- * the settings. EICE_E_CONFIG: a malformed URL or region, or a URL together
- * with FIPS or dual-stack; EICE_E_NO_REGION; EICE_E_LIMIT: `text` is full. */
-EICE_API eice_err eice_aws_place(const eice_settings *s, eice_service service,
-                                 eice_buf *text, eice_place *place,
-                                 eice_error *e);
 
 /* Parameters of a request, put together in memory of the caller: what is
  * added is copied into `text`, whose overflow stays set. */
@@ -14185,6 +14187,8 @@ EICE_API void eice_tunnel_wipe(eice_tunnel *t)
     X(URL_EC2, "AWS_ENDPOINT_URL_EC2")                                        \
     X(URL_EIC, "AWS_ENDPOINT_URL_EC2_INSTANCE_CONNECT")                       \
     X(URL_STS, "AWS_ENDPOINT_URL_STS")                                        \
+    X(URL_SSO, "AWS_ENDPOINT_URL_SSO")                                        \
+    X(URL_OIDC, "AWS_ENDPOINT_URL_SSO_OIDC")                                  \
     X(IGNORE_URLS, "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS")                     \
     X(CA_BUNDLE, "AWS_CA_BUNDLE")                                             \
     X(REQUESTS_CA_BUNDLE, "REQUESTS_CA_BUNDLE")                               \
@@ -14273,16 +14277,20 @@ static const char *const eicei_cred_key_names[EICEI_KEY_COUNT] = {
 
 #define EICEI_CRED_NO (-1) /* neither a variable nor a key */
 
-/* Where a service is named in the environment and in a services section. */
+/* Where a service is named in the environment, in a services section and in
+ * host names. */
 typedef struct eicei_cred_service {
     int env;
     const char *block;
+    const char *host;
 } eicei_cred_service;
 
 static const eicei_cred_service eicei_cred_services[EICE_SERVICE_COUNT] = {
-    { EICEI_ENV_URL_EC2, "ec2" },
-    { EICEI_ENV_URL_EIC, "ec2_instance_connect" },
-    { EICEI_ENV_URL_STS, "sts" }
+    { EICEI_ENV_URL_EC2, "ec2", "ec2" },
+    { EICEI_ENV_URL_EIC, "ec2_instance_connect", "ec2-instance-connect" },
+    { EICEI_ENV_URL_STS, "sts", "sts" },
+    { EICEI_ENV_URL_SSO, "sso", "portal.sso" },
+    { EICEI_ENV_URL_OIDC, "sso_oidc", "oidc" }
 };
 
 /* The two files, and the needs that ask for them. */
@@ -15038,6 +15046,120 @@ EICEI_PRIVATE bool eicei_cred_proxies(eicei_cred_run *r)
         s->http_proxy = r->c->priv.o.proxy;
     }
     return true;
+}
+
+/* ---- places ------------------------------------------------------------ */
+
+/* A partition: regions of the form PREFIXword-digits. */
+typedef struct eicei_cred_partition {
+    const char *prefix;
+    const char *suffix;
+    const char *dual_suffix;
+    bool fips_is_plain; /* the hosts without -fips are FIPS already, but
+                           that of EC2 Instance Connect */
+} eicei_cred_partition;
+
+static const eicei_cred_partition eicei_cred_partitions[] = {
+    { "cn-", "amazonaws.com.cn", "api.amazonwebservices.com.cn", false },
+    { "us-gov-", "amazonaws.com", "api.aws", true },
+    { "us-iso-", "c2s.ic.gov", "api.aws.ic.gov", false },
+    { "us-isob-", "sc2s.sgov.gov", "api.aws.scloud", false },
+    { "eu-isoe-", "cloud.adc-e.uk", "api.cloud-aws.adc-e.uk", false },
+    { "us-isof-", "csp.hci.ic.gov", "api.aws.hci.ic.gov", false },
+    { "eusc-de-", "amazonaws.eu", "api.amazonwebservices.eu", false },
+    { "", "amazonaws.com", "api.aws", false } /* aws, and what is unknown */
+};
+
+EICEI_PRIVATE const eicei_cred_partition *eicei_cred_partition_of(eice_str region)
+{
+    const eicei_cred_partition *p = eicei_cred_partitions;
+
+    for (; p->prefix[0] != 0; p++) {
+        const size_t len = strlen(p->prefix);
+
+        if (eice_str_starts(region, p->prefix)) {
+            eice_str number = eice_str_make(region.ptr + len, region.len - len);
+            const eice_str word = eice_str_cut(&number, '-');
+            uint64_t n;
+
+            if (word.len > 0 && eice_str_u64(number, UINT64_MAX, &n)) {
+                return p;
+            }
+        }
+    }
+    return p;
+}
+
+EICEI_PRIVATE eice_err eicei_cred_template(const eice_settings *s,
+                                          eice_service service, eice_buf *text,
+                                          eice_place *place, eice_error *e)
+{
+    const eice_str region = eice_str_c(s->region);
+    const eicei_cred_partition *p;
+    const size_t at = text->len;
+    bool fips;
+
+    if (region.len == 0) {
+        return eice_fail(e, EICE_E_NO_REGION, EICE_STAGE_CONFIG,
+                         "no region to look for %s in",
+                         eicei_cred_services[service].host);
+    }
+    if (!eice_region_ok(region)) {
+        return eice_fail(e, EICE_E_CONFIG, EICE_STAGE_CONFIG,
+                         "\"%S\" is not the name of a region", &region);
+    }
+    p = eicei_cred_partition_of(region);
+    fips = s->fips && !(p->fips_is_plain && !s->dualstack
+                        && service != EICE_SERVICE_EIC);
+    eice_putf(text, "%s%s.%s.%s", eicei_cred_services[service].host,
+              fips ? "-fips" : "", s->region,
+              s->dualstack ? p->dual_suffix : p->suffix);
+    if (text->overflow) {
+        return eice_fail(e, EICE_E_LIMIT, EICE_STAGE_CONFIG,
+                         "no room for a host name of region %S", &region);
+    }
+    place->tls = true;
+    place->host = eice_str_make(text->ptr + at, text->len - at);
+    place->port = 443;
+    place->path = eice_str_c("/");
+    return EICE_OK;
+}
+
+EICEI_PRIVATE eice_err eicei_cred_override(const eice_settings *s,
+                                          eice_service service,
+                                          eice_place *place, eice_error *e)
+{
+    const eice_str text = eice_str_c(s->endpoint_url[service]);
+    eice_url url;
+
+    if (!eice_url_parse(text, &url) || url.user.len > 0
+        || !eice_str_starts(eice_str_make(url.scheme.ptr, 1), "h")
+        || eice_str_find(url.path, '?') < url.path.len) {
+        return eice_fail(e, EICE_E_CONFIG, EICE_STAGE_CONFIG,
+                         "the endpoint URL of %s is not of the form "
+                         "http[s]://host[:port][/path]: %S",
+                         eicei_cred_services[service].host, &text);
+    }
+    if (s->fips || s->dualstack) {
+        return eice_fail(e, EICE_E_CONFIG, EICE_STAGE_CONFIG,
+                         "%s endpoints and an endpoint URL (%S) exclude each "
+                         "other", s->fips ? "FIPS" : "dual-stack", &text);
+    }
+    place->tls = url.tls;
+    place->host = url.host;
+    place->port = url.port;
+    place->path = url.path;
+    return EICE_OK;
+}
+
+EICE_API eice_err eice_aws_place(const eice_settings *s, eice_service service,
+                                 eice_buf *text, eice_place *place,
+                                 eice_error *e)
+{
+    memset(place, 0, sizeof *place);
+    return s->endpoint_url[service][0] != 0
+               ? eicei_cred_override(s, service, place, e)
+               : eicei_cred_template(s, service, text, place, e);
 }
 
 /* ---- providers --------------------------------------------------------- */
@@ -16652,7 +16774,7 @@ static const eicei_aws_op eicei_aws_ops[EICE_OP_COUNT] = {
 };
 
 /* A service: its protocol is JSON 1.1 both ways for EC2 Instance Connect, a
- * form in and XML out for the others. */
+ * form in and XML out for EC2 and STS; >>cred calls the last two itself. */
 typedef struct eicei_aws_service {
     const char *name;
     const char *version; /* of the query API, or what precedes the name in
@@ -16663,7 +16785,9 @@ typedef struct eicei_aws_service {
 static const eicei_aws_service eicei_aws_services[EICE_SERVICE_COUNT] = {
     { "ec2", "2016-11-15", false },
     { "ec2-instance-connect", "AWSEC2InstanceConnectService", true },
-    { "sts", "2011-06-15", false }
+    { "sts", "2011-06-15", false },
+    { "awsssoportal", "", false },
+    { "sso-oauth", "", false }
 };
 
 EICEI_PRIVATE const eicei_aws_service *eicei_aws_service_of(eice_op op)
@@ -16697,119 +16821,6 @@ EICE_API bool eice_op_takes_token(eice_op op)
 EICE_API const char *eice_service_name(eice_service service)
 {
     return eicei_aws_services[service].name;
-}
-
-/* ---- places ------------------------------------------------------------ */
-
-/* A partition: regions of the form PREFIXword-digits. */
-typedef struct eicei_aws_partition {
-    const char *prefix;
-    const char *suffix;
-    const char *dual_suffix;
-    bool fips_is_plain; /* ec2.REGION and sts.REGION are FIPS already */
-} eicei_aws_partition;
-
-static const eicei_aws_partition eicei_aws_partitions[] = {
-    { "cn-", "amazonaws.com.cn", "api.amazonwebservices.com.cn", false },
-    { "us-gov-", "amazonaws.com", "api.aws", true },
-    { "us-iso-", "c2s.ic.gov", "api.aws.ic.gov", false },
-    { "us-isob-", "sc2s.sgov.gov", "api.aws.scloud", false },
-    { "eu-isoe-", "cloud.adc-e.uk", "api.cloud-aws.adc-e.uk", false },
-    { "us-isof-", "csp.hci.ic.gov", "api.aws.hci.ic.gov", false },
-    { "eusc-de-", "amazonaws.eu", "api.amazonwebservices.eu", false },
-    { "", "amazonaws.com", "api.aws", false } /* aws, and what is unknown */
-};
-
-EICEI_PRIVATE const eicei_aws_partition *eicei_aws_partition_of(eice_str region)
-{
-    const eicei_aws_partition *p = eicei_aws_partitions;
-
-    for (; p->prefix[0] != 0; p++) {
-        const size_t len = strlen(p->prefix);
-
-        if (eice_str_starts(region, p->prefix)) {
-            eice_str number = eice_str_make(region.ptr + len, region.len - len);
-            const eice_str word = eice_str_cut(&number, '-');
-            uint64_t n;
-
-            if (word.len > 0 && eice_str_u64(number, UINT64_MAX, &n)) {
-                return p;
-            }
-        }
-    }
-    return p;
-}
-
-EICEI_PRIVATE eice_err eicei_aws_template(const eice_settings *s,
-                                          eice_service service, eice_buf *text,
-                                          eice_place *place, eice_error *e)
-{
-    const eice_str region = eice_str_c(s->region);
-    const eicei_aws_partition *p;
-    const size_t at = text->len;
-    bool fips;
-
-    if (region.len == 0) {
-        return eice_fail(e, EICE_E_NO_REGION, EICE_STAGE_CONFIG,
-                         "no region to look for %s in",
-                         eice_service_name(service));
-    }
-    if (!eice_region_ok(region)) {
-        return eice_fail(e, EICE_E_CONFIG, EICE_STAGE_CONFIG,
-                         "\"%S\" is not the name of a region", &region);
-    }
-    p = eicei_aws_partition_of(region);
-    fips = s->fips && !(p->fips_is_plain && !s->dualstack
-                        && service != EICE_SERVICE_EIC);
-    eice_putf(text, "%s%s.%s.%s", eice_service_name(service),
-              fips ? "-fips" : "", s->region,
-              s->dualstack ? p->dual_suffix : p->suffix);
-    if (text->overflow) {
-        return eice_fail(e, EICE_E_LIMIT, EICE_STAGE_CONFIG,
-                         "no room for a host name of region %S", &region);
-    }
-    place->tls = true;
-    place->host = eice_str_make(text->ptr + at, text->len - at);
-    place->port = 443;
-    place->path = eice_str_c("/");
-    return EICE_OK;
-}
-
-EICEI_PRIVATE eice_err eicei_aws_override(const eice_settings *s,
-                                          eice_service service,
-                                          eice_place *place, eice_error *e)
-{
-    const eice_str text = eice_str_c(s->endpoint_url[service]);
-    eice_url url;
-
-    if (!eice_url_parse(text, &url) || url.user.len > 0
-        || !eice_str_starts(eice_str_make(url.scheme.ptr, 1), "h")
-        || eice_str_find(url.path, '?') < url.path.len) {
-        return eice_fail(e, EICE_E_CONFIG, EICE_STAGE_CONFIG,
-                         "the endpoint URL of %s is not of the form "
-                         "http[s]://host[:port][/path]: %S",
-                         eice_service_name(service), &text);
-    }
-    if (s->fips || s->dualstack) {
-        return eice_fail(e, EICE_E_CONFIG, EICE_STAGE_CONFIG,
-                         "%s endpoints and an endpoint URL (%S) exclude each "
-                         "other", s->fips ? "FIPS" : "dual-stack", &text);
-    }
-    place->tls = url.tls;
-    place->host = url.host;
-    place->port = url.port;
-    place->path = url.path;
-    return EICE_OK;
-}
-
-EICE_API eice_err eice_aws_place(const eice_settings *s, eice_service service,
-                                 eice_buf *text, eice_place *place,
-                                 eice_error *e)
-{
-    memset(place, 0, sizeof *place);
-    return s->endpoint_url[service][0] != 0
-               ? eicei_aws_override(s, service, place, e)
-               : eicei_aws_template(s, service, text, place, e);
 }
 
 /* ---- requests ---------------------------------------------------------- */

@@ -27,15 +27,16 @@ try:
 except ImportError:
     botocore = None
 
-SERVICES = {"ec2": "EC2", "ec2-instance-connect": "EC2_INSTANCE_CONNECT", "sts": "STS"}
+SERVICES = {**base.SERVICES, "sso": "SSO", "sso-oidc": "SSO_OIDC"}
 # In the order of partitions; the last two are of none that is known.
 REGIONS = ["eu-west-1", "us-east-1", "ap-southeast-5", "il-central-1", "cn-north-1",
            "us-gov-west-1", "us-gov-east-1", "us-iso-east-1", "us-isob-east-1", "xx-west-1",
            "local"]
 NEW_REGIONS = ["eu-isoe-west-1", "us-isof-south-1", "mx-central-1"]
+MODERN = botocore and hasattr(botocore.configprovider, "ConfiguredEndpointProvider")
 # Since 2025 these partitions have dual-stack names, which neither release of botocore knows.
 ISOLATED = re.compile(r"us-iso|eu-isoe")
-DUAL = re.compile(r"//[a-z2-]+\.[a-z0-9-]+\.api\.(aws|cloud-aws)\.")
+DUAL = re.compile(r"//[a-z2.-]+\.[a-z0-9-]+\.api\.(aws|cloud-aws)\.")
 ODD = {"true": True, "TRUE": True, "True": True, "false": False, "yes": False, "1": False}
 
 
@@ -74,7 +75,7 @@ def settings(config, told):
     fips, dual = bool(flags or get("use_fips_endpoint")), bool(get("use_dualstack_endpoint"))
     answer.update(fips=str(int(fips)), dualstack=str(int(dual)))
     urls = dict(told)
-    base.botocore_urls(session, urls)
+    base.botocore_urls(session, urls, SERVICES)
     for service in SERVICES:
         inputs = {"Endpoint": urls[service]} if urls[service] else {}
         answer["place " + service] = Rules.url(service, Region=region, UseFIPS=fips,
@@ -150,7 +151,7 @@ def endpoints(rng, env, pairs):
         if "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS" in pairs:
             pairs["ignore_configured_endpoint_urls"] = pairs.pop(
                 "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS")
-    return lab, base.endpoints_told(env, pairs, urls if "services" in pairs else {})
+    return lab, base.endpoints_told(env, pairs, urls if "services" in pairs else {}, SERVICES)
 
 
 def made(rng, known):
@@ -181,7 +182,11 @@ def made(rng, known):
 
 
 def later_names(mine, other):
-    """Dual-stack names of an isolated partition: told in place of botocore's error."""
+    """What botocore does not know yet is told: dual-stack names of an isolated partition; and, in
+    rule sets from before 2023, that two hosts of aws-us-gov are FIPS without the word."""
+    for name in ("place sso", "place sso-oidc"):
+        if re.search(r"-fips\.us-gov-.*\.amazonaws\.com$", other[name]) and not MODERN:
+            other[name] = other[name].replace("-fips", "")
     if other["dualstack"] == "1" and ISOLATED.match(other["region"]):
         for name in SERVICES:
             if other["place " + name] == "CONFIG" and DUAL.search(mine["place " + name]):
@@ -206,8 +211,7 @@ def main():
     if botocore is None:
         print("SKIP config: settings, botocore agrees: python3-botocore is not installed")
         return 0
-    modern = hasattr(botocore.configprovider, "ConfiguredEndpointProvider")
-    known = REGIONS + (NEW_REGIONS if modern else [])
+    known = REGIONS + (NEW_REGIONS if MODERN else [])
     with tempfile.TemporaryDirectory() as home:
         wrong = compare(random.Random(seed), count, known, home)
     return base.report(f"config: settings and endpoints of {count} configurations, botocore "

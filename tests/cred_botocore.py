@@ -86,14 +86,14 @@ def ask_ours(config, home):
     return answer
 
 
-def botocore_urls(session, answer):
+def botocore_urls(session, answer, services=None):
     """Configured endpoints, which botocore knows since 1.31."""
     provider = getattr(botocore.configprovider, "ConfiguredEndpointProvider", None)
     if provider is None:
         return
     if session.get_config_variable("ignore_configured_endpoint_urls"):
         return
-    for name in SERVICES:
+    for name in services or SERVICES:
         url = provider(full_config=session.full_config,
                        scoped_config=session.get_scoped_config(), client_name=name).provide()
         answer[name] = url or ""
@@ -313,7 +313,8 @@ def services_section(rng, name):
     """Blocks only: of a plain key botocore wants the value to be a block too."""
     lines = [f"[services {name}]"]
     urls = {}
-    for service in rng.sample(["ec2", "ec2_instance_connect", "sts", "s3"], rng.randint(1, 3)):
+    for service in rng.sample(["ec2", "ec2_instance_connect", "sts", "s3", "sso", "sso_oidc"],
+                              rng.randint(1, 3)):
         urls[service] = f"{url(rng)}/{name}/{service}"
         lines += nested(rng, service, [("endpoint_url", urls[service])])
     return lines, urls
@@ -331,12 +332,12 @@ def endpoint_env(rng):
     return env
 
 
-def endpoints_told(env, pairs, urls):
+def endpoints_told(env, pairs, urls, services=None):
     """The order of precedence, applied to what the configuration was made of."""
     ignore = env.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
                      pairs.get("ignore_configured_endpoint_urls", ""))
     told = {}
-    for name, variable in SERVICES.items():
+    for name, variable in (services or SERVICES).items():
         found = env.get(f"AWS_ENDPOINT_URL_{variable}") or env.get("AWS_ENDPOINT_URL")
         if not found and pairs.get("services") == "nope" and ignore.lower() != "true":
             return {"error": "CONFIG"}

@@ -97,6 +97,9 @@ static void print(const char *name, eice_str value)
 /* Where a service is: its URL, or the name of an error. */
 static void print_place(const eice_settings *s, eice_service service)
 {
+    static const char *const names[EICE_SERVICE_COUNT] = {
+        "ec2", "ec2-instance-connect", "sts", "sso", "sso-oidc"
+    };
     char room[256];
     char url[1024];
     eice_place p;
@@ -114,7 +117,7 @@ static void print_place(const eice_settings *s, eice_service service)
         eice_put_authority(&b, p.host, p.port, p.tls);
         eice_put(&b, p.path);
     }
-    printf("place %s=%s\n", eice_service_name(service), eice_buf_c(&b));
+    printf("place %s=%s\n", names[service], eice_buf_c(&b));
 }
 
 static void print_settings(const eice_settings *s)
