@@ -3282,6 +3282,10 @@ typedef struct eice_call {
     void *priv;
 } eice_call;
 
+/* Adds the parameter of DESCRIBE_INSTANCES that selects what a target (as in
+ * eice_conn_opts) stands for: an id, or a filter. */
+EICE_API void eice_param_target(eice_params *p, const char *target);
+
 /* Starts a call, with any goal but best with EICE_GOAL_CALLS; it runs while
  * the connection is driven. When that ends, calls that are not done end with
  * its error, or EICE_E_CANCELLED. MEMORY: it is done already. */
@@ -23008,6 +23012,25 @@ EICEI_PRIVATE void eicei_target_filter(eice_str target, eice_buf *name,
     } else {
         eice_put_c(name, "tag:Name");
     }
+}
+
+void eice_param_target(eice_params *p, const char *target)
+{
+    char name[160];
+    char text[600];
+    eice_str value;
+    eice_buf n;
+    eice_buf t;
+
+    if (eicei_is_instance_id(target)) {
+        eice_param(p, "InstanceId.1", eice_str_c(target));
+        return;
+    }
+    eice_buf_init(&n, name, sizeof name);
+    eice_buf_init(&t, text, sizeof text);
+    eicei_target_filter(eice_str_c(target), &n, &value);
+    eice_put_filter_text(&t, value);
+    eice_param_filter(p, eice_buf_c(&n), eice_buf_str(&t));
 }
 
 EICEI_PRIVATE void eicei_instances_start(eice_conn *c)

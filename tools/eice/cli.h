@@ -91,6 +91,10 @@ typedef struct cli {
         bool checksum;
         uint32_t limit;    /* Kbit/s; 0: none */
     } cp;
+    bool all;              /* doctor --all */
+    /* Unknown host keys under EICE_POLICY_ASK; NULL refuses them. `user` is
+     * this cli. */
+    bool (*host_key)(void *user, eice_str host, eice_str blob);
     int argc;              /* operands */
     char **argv;
 } cli;
@@ -116,6 +120,7 @@ int cli_open_tunnel(cli *c);
 int cli_ec2(cli *c);
 /* One of `ec2-instance-connect`, or NULL. */
 const cli_command *cli_ec2_command(const char *name);
+int cli_doctor(cli *c);
 int cli_version(cli *c);
 
 /* ---- args.c ------------------------------------------------------------ */
@@ -173,6 +178,8 @@ void cli_say(const cli *c, const char *format, ...)
 bool cli_contains(const char *text, const char *word);
 /* A JSON string with its quotes. */
 void cli_json_text(FILE *out, const char *text);
+/* Does the locale of stdout show UTF-8? */
+bool cli_utf8(void);
 /* What happened on the connection since the last call: with -v each attempt,
  * otherwise warnings only. */
 void cli_trail(const cli *c, const eice_conn *conn, size_t *seen);
@@ -210,6 +217,73 @@ void cli_run_turn(cli_run *r, struct pollfd *extra, size_t count);
 /* Reports the connection's error, if any; true when there was none. */
 bool cli_run_good(cli_run *r);
 void cli_run_close(cli_run *r);
+
+/* ---- facts.c ----------------------------------------------------------- */
+
+/* A call and the items it brought, which are kept. */
+typedef struct cli_ask {
+    eice_call call;
+    eice_params params;
+    char text[1536];       /* of the parameters */
+    bool asked;
+    eice_item *items;
+    size_t count;
+} cli_ask;
+
+void cli_ask_begin(cli_ask *a, eice_op op);
+/* With the connection of `r`; what is asked runs side by side. */
+void cli_ask_start(cli_run *r, cli_ask *a);
+/* Until all that were asked are done; false when one of them failed. */
+bool cli_ask_wait(cli_run *r, cli_ask *asks, size_t count);
+void cli_ask_end(cli_ask *a);
+
+/* As eice_item_get; "" where there is no item. Returns `out`. */
+const char *cli_fact(const eice_item *item, const char *path, char *out,
+                     size_t cap);
+/* "10.0.0.0/8" and the like. */
+bool cli_in_cidr(const char *cidr, const char *address);
+
+typedef enum cli_asks {
+    CLI_ASK_IDENTITY,
+    CLI_ASK_INSTANCES,
+    CLI_ASK_ENDPOINTS,
+#define CLI_ASK_FOUND 3 /* what cli_facts_find asks */
+    CLI_ASK_GROUPS,
+    CLI_ASK_INTERFACES,
+    CLI_ASK_SUBNETS,
+    CLI_ASK_ACLS,
+    CLI_ASK_ROUTES,
+    CLI_ASK_IMAGES,
+    CLI_ASK_COUNT
+} cli_asks;
+
+/* What AWS tells about a target and what lies around it. Texts are "" and
+ * items NULL where nothing is known. */
+typedef struct cli_facts {
+    cli_ask ask[CLI_ASK_COUNT];
+    const eice_item *instance;
+    bool ambiguous;
+    const eice_item *endpoint;  /* that of --endpoint-id, or the best of the
+                                   instance's VPC */
+    char account[16];
+    char arn[200];
+    char id[32];
+    char vpc[32];
+    char subnet[32];
+    char address[64];
+    char endpoint_id[40];
+    char endpoint_subnet[32];
+    char endpoint_address[64];
+} cli_facts;
+
+/* Identity, instance and endpoint, in one round; false when one of the calls
+ * failed. Then what lies around them, as far as that may be seen. */
+bool cli_facts_find(cli_facts *f, cli_run *r);
+void cli_facts_around(cli_facts *f, cli_run *r);
+/* The login that the instance's image is known for, or NULL; `ready`: it
+ * carries EC2 Instance Connect. */
+const char *cli_facts_login(const cli_facts *f, bool *ready);
+void cli_facts_free(cli_facts *f);
 
 /* ---- forward.c --------------------------------------------------------- */
 

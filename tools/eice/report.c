@@ -23,6 +23,21 @@ bool cli_contains(const char *text, const char *word)
     return strncmp(text, word, n) == 0;
 }
 
+bool cli_utf8(void)
+{
+    static const char *const names[] = {"LC_ALL", "LC_CTYPE", "LANG"};
+    size_t i;
+
+    for (i = 0; i < sizeof names / sizeof names[0]; i++) {
+        const char *value = getenv(names[i]);
+
+        if (value != NULL && value[0] != 0) {
+            return cli_contains(value, "UTF-8") || cli_contains(value, "utf8");
+        }
+    }
+    return false;
+}
+
 void cli_say(const cli *c, const char *format, ...)
 {
     va_list args;

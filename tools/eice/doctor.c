@@ -1,0 +1,1233 @@
+/* eice doctor: the ladder from credentials to a shell. One rung is one thing
+ * that has to be so; the first that is not gets its cause and its remedy. */
+#include "cli.h"
+
+#include <stdarg.h>
+
+typedef enum verdict { V_OK, V_FAIL, V_WARN, V_SKIP } verdict;
+
+/* Exit statuses, by where the ladder ended. */
+enum {
+    CLASS_CREDENTIALS = 3,
+    CLASS_NETWORK,
+    CLASS_PERMISSION,
+    CLASS_INSTANCE,
+    CLASS_ENDPOINT,
+    CLASS_PATH,
+    CLASS_SSH
+};
+
+typedef struct finding {
+    char evidence[400];
+    char cause[400];
+    char fix[600];
+    char permission[96]; /* the least that is missing */
+    int class_;          /* when it is not the rung's */
+    uint32_t ms;         /* 0: not measured */
+} finding;
+
+#define TRAIL 96
+
+typedef struct doctor {
+    cli *c;
+    cli_run r;
+    cli_facts f;
+    eice_attempt trail[TRAIL]; /* of both connections */
+    size_t trail_count;
+    size_t connect_at;         /* where that of the second begins */
+    eice_error config;         /* keys, configuration, the way to AWS */
+    eice_error error;          /* of the connection to the instance */
+    bool tried;
+    bool connected;
+    char provider[96];
+    char region[64];
+    int64_t clock_offset;
+    char whoami[80];           /* what the command answered */
+    const char *user;
+    unsigned port;
+    bool failed;
+    int status;
+} doctor;
+
+typedef struct rung {
+    const char *name;
+    int class_;
+    verdict (*look)(const doctor *d, finding *f);
+} rung;
+
+/* ---- words ------------------------------------------------------------- */
+
+static void put(char *to, size_t cap, const char *format, va_list args)
+{
+    const size_t at = strlen(to);
+
+    vsnprintf(to + at, cap - at, format, args);
+}
+
+#define PUTTER(name, field)                                               \
+    __attribute__((format(printf, 2, 3))) static void name(               \
+        finding *f, const char *format, ...)                              \
+    {                                                                     \
+        va_list args;                                                     \
+                                                                          \
+        va_start(args, format);                                           \
+        put(f->field, sizeof f->field, format, args);                     \
+        va_end(args);                                                     \
+    }
+
+PUTTER(seen, evidence)
+PUTTER(because, cause)
+PUTTER(mend, fix)
+
+static verdict failed_with(finding *f, const eice_error *e)
+{
+    seen(f, "%s%s%s%s", e->text[0] != 0 ? e->text : eice_err_text(e->code),
+         e->request_id[0] != 0 ? " (request id " : "", e->request_id,
+         e->request_id[0] != 0 ? ")" : "");
+    if (f->fix[0] == 0) {
+        mend(f, "%s",
+             e->remedy[0] != 0 ? e->remedy : eice_err_remedy(e->code));
+    }
+    return V_FAIL;
+}
+
+/* A call that IAM refused names what is missing. */
+static verdict call_failed(finding *f, const cli_ask *a)
+{
+    if (a->call.error.code == EICE_E_AWS_DENIED) {
+        f->class_ = CLASS_PERMISSION;
+        snprintf(f->permission, sizeof f->permission, "%s:%s",
+                 eice_service_name(eice_op_service(a->call.op)),
+                 eice_op_name(a->call.op));
+        because(f, "the identity lacks a permission");
+        mend(f, "allow %s in its IAM policy (see eice policy)",
+             f->permission);
+    }
+    return failed_with(f, &a->call.error);
+}
+
+/* ---- AWS --------------------------------------------------------------- */
+
+static bool on_the_way(const eice_error *e)
+{
+    return e->code != EICE_OK && e->code != EICE_E_AWS_CLOCK
+           && (e->stage == EICE_STAGE_RESOLVE || e->stage == EICE_STAGE_CONNECT
+               || e->stage == EICE_STAGE_PROXY || e->stage == EICE_STAGE_TLS
+               || e->code == EICE_E_HTTP_TIMEOUT || e->code == EICE_E_HTTP);
+}
+
+/* The first call of the three that failed, or the configuration. */
+static const eice_error *first_error(const doctor *d,
+                                     bool (*is)(const eice_error *e))
+{
+    size_t i;
+
+    if (is(&d->config)) {
+        return &d->config;
+    }
+    for (i = 0; i < CLI_ASK_FOUND; i++) {
+        if (is(&d->f.ask[i].call.error)) {
+            return &d->f.ask[i].call.error;
+        }
+    }
+    return NULL;
+}
+
+static verdict look_credentials(const doctor *d, finding *f)
+{
+    const eice_error *e = &d->config;
+
+    if (e->code != EICE_OK && !on_the_way(e)) {
+        because(f, "no usable keys or settings on this machine");
+        return failed_with(f, e);
+    }
+    seen(f, "%s, Region %s", d->provider, d->region);
+    return V_OK;
+}
+
+static bool is_clock(const eice_error *e)
+{
+    return e->code == EICE_E_AWS_CLOCK || e->code == EICE_E_TLS_EXPIRED;
+}
+
+static verdict look_clock(const doctor *d, finding *f)
+{
+    const eice_error *e = first_error(d, is_clock);
+    const long long off = (long long)d->clock_offset;
+
+    if (e != NULL) {
+        because(f, "the clock of this machine is wrong");
+        mend(f, "set it: timedatectl set-ntp true");
+        return failed_with(f, e);
+    }
+    if (off > 120 || off < -120) {
+        seen(f, "this clock is %lld s %s that of AWS; corrected here",
+             off > 0 ? off : -off, off > 0 ? "behind" : "ahead of");
+        mend(f, "set it: timedatectl set-ntp true");
+        return V_WARN;
+    }
+    seen(f, "agrees with that of AWS");
+    return V_OK;
+}
+
+static verdict look_network(const doctor *d, finding *f)
+{
+    const eice_error *e = first_error(d, on_the_way);
+
+    if (e != NULL) {
+        because(f, "AWS cannot be reached from here");
+        return failed_with(f, e);
+    }
+    seen(f, "the APIs of %s answer", d->region);
+    return V_OK;
+}
+
+static verdict look_identity(const doctor *d, finding *f)
+{
+    const cli_ask *a = &d->f.ask[CLI_ASK_IDENTITY];
+
+    if (a->call.error.code != EICE_OK) {
+        because(f, "AWS does not accept these keys");
+        return failed_with(f, &a->call.error);
+    }
+    seen(f, "%s", d->f.arn);
+    return V_OK;
+}
+
+/* ---- the instance ------------------------------------------------------ */
+
+static verdict look_instance(const doctor *d, finding *f)
+{
+    const cli_ask *a = &d->f.ask[CLI_ASK_INSTANCES];
+    char type[32];
+    size_t i;
+
+    if (a->call.error.code != EICE_OK) {
+        return call_failed(f, a);
+    }
+    if (d->f.instance == NULL) {
+        seen(f, "nothing is called %s in %s of account %s",
+             d->c->conn.target, d->region, d->f.account);
+        because(f, "the name, the Region or the account is another");
+        mend(f, "eice ls --region all");
+        return V_FAIL;
+    }
+    if (d->f.ambiguous) {
+        for (i = 0; i < a->count; i++) {
+            seen(f, "%s%s", i > 0 ? ", " : "",
+                 eice_item_get(&a->items[i], "instanceId", type,
+                               sizeof type));
+        }
+        because(f, "several running instances have this name");
+        mend(f, "use the instance id");
+        return V_FAIL;
+    }
+    seen(f, "%s %s", d->f.id,
+         eice_item_get(d->f.instance, "instanceType", type, sizeof type));
+    return V_OK;
+}
+
+static verdict look_state(const doctor *d, finding *f)
+{
+    static const struct {
+        const char *state;
+        const char *cause;
+        const char *fix; /* before the id, or a sentence */
+        bool command;
+    } states[] = {
+        {"pending", "it is still starting", "wait until it runs", false},
+        {"stopping", "it is being stopped",
+         "aws ec2 start-instances --instance-ids", true},
+        {"stopped", "it was stopped",
+         "aws ec2 start-instances --instance-ids", true},
+        {"shutting-down", "it is being terminated", "use another instance",
+         false},
+        {"terminated", "it was terminated", "use another instance", false},
+    };
+    char state[32];
+    size_t i;
+
+    cli_fact(d->f.instance, "instanceState/name", state, sizeof state);
+    seen(f, "%s", state);
+    for (i = 0; i < sizeof states / sizeof states[0]; i++) {
+        if (strcmp(state, states[i].state) == 0) {
+            because(f, "%s", states[i].cause);
+            mend(f, "%s", states[i].fix);
+            if (states[i].command) {
+                mend(f, " %s --region %s", d->f.id, d->region);
+            }
+            return V_FAIL;
+        }
+    }
+    return V_OK;
+}
+
+static verdict look_address(const doctor *d, finding *f)
+{
+    if (d->f.vpc[0] == 0 || d->f.address[0] == 0) {
+        seen(f, "no %s", d->f.vpc[0] == 0 ? "VPC" : "private address");
+        because(f, "an endpoint reaches private addresses of its VPC only");
+        mend(f, "use an instance in a VPC");
+        return V_FAIL;
+    }
+    seen(f, "%s in %s, %s", d->f.address, d->f.subnet, d->f.vpc);
+    return V_OK;
+}
+
+/* ---- the endpoint ------------------------------------------------------ */
+
+static verdict no_endpoint(const doctor *d, finding *f)
+{
+    const cli_ask *a = &d->f.ask[CLI_ASK_ENDPOINTS];
+    char vpc[32];
+
+    if (d->c->conn.endpoint_id != NULL) {
+        seen(f, "there is no %s", d->c->conn.endpoint_id);
+        because(f, "the endpoint was deleted, or belongs to another account "
+                   "or Region");
+        mend(f, "leave --endpoint-id out");
+        return V_FAIL;
+    }
+    seen(f, "none in %s", d->f.vpc);
+    if (a->count > 0) {
+        seen(f, " (there is one in %s)",
+             eice_item_get(&a->items[0], "vpcId", vpc, sizeof vpc));
+    }
+    because(f, "the VPC of the instance has no EC2 Instance Connect Endpoint");
+    mend(f, "aws ec2 create-instance-connect-endpoint --subnet-id %s "
+            "--region %s",
+         d->f.subnet, d->region);
+    return V_FAIL;
+}
+
+static verdict look_endpoint(const doctor *d, finding *f)
+{
+    const eice_item *e = d->f.endpoint;
+    const char *id = d->f.endpoint_id;
+    char state[32];
+    char why[200];
+
+    if (d->f.ask[CLI_ASK_ENDPOINTS].call.error.code != EICE_OK) {
+        return call_failed(f, &d->f.ask[CLI_ASK_ENDPOINTS]);
+    }
+    if (e == NULL) {
+        return no_endpoint(d, f);
+    }
+    eice_item_get(e, "state", state, sizeof state);
+    eice_item_get(e, "stateMessage", why, sizeof why);
+    seen(f, "%s %s in %s", id, state, d->f.endpoint_subnet);
+    if (!eice_item_is(e, "vpcId", d->f.vpc)) {
+        eice_item_get(e, "vpcId", why, sizeof why);
+        seen(f, ", %s", why);
+        because(f, "the endpoint is in another VPC than the instance");
+        mend(f, "leave --endpoint-id out");
+        return V_FAIL;
+    }
+    if (strcmp(state, "create-in-progress") == 0) {
+        because(f, "it is being made, which takes a minute or more");
+        mend(f, "eice endpoint wait %s --region %s", id, d->region);
+        return V_FAIL;
+    }
+    if (strncmp(state, "create-f", 8) == 0
+        || strncmp(state, "delete", 6) == 0) {
+        because(f, "it is of no use%s%s", why[0] != 0 ? ": " : "", why);
+        mend(f, "%s%s%s%saws ec2 create-instance-connect-endpoint "
+                "--subnet-id %s --region %s",
+             state[0] == 'c' ? "aws ec2 delete-instance-connect-endpoint "
+                               "--instance-connect-endpoint-id "
+                             : "",
+             state[0] == 'c' ? id : "",
+             state[0] == 'c' ? " --region " : "",
+             state[0] == 'c' ? d->region : "", d->f.subnet, d->region);
+        return V_FAIL;
+    }
+    if (strcmp(state, "update-failed") == 0) {
+        because(f, "its last change failed, the settings before are in "
+                   "force%s%s",
+                why[0] != 0 ? ": " : "", why);
+        return V_WARN;
+    }
+    return V_OK;
+}
+
+static verdict look_family(const doctor *d, finding *f)
+{
+    char type[16];
+    const bool six = strchr(d->f.address, ':') != NULL;
+
+    if (d->f.endpoint == NULL) {
+        return V_SKIP;
+    }
+    eice_item_get(d->f.endpoint, "ipAddressType", type, sizeof type);
+    seen(f, "%s for %s", type[0] != 0 ? type : "ipv4", d->f.address);
+    if ((six && (type[0] == 0 || strcmp(type, "ipv4") == 0))
+        || (!six && strcmp(type, "ipv6") == 0)) {
+        because(f, "the endpoint does not speak %s", six ? "IPv6" : "IPv4");
+        mend(f, "aws ec2 modify-instance-connect-endpoint "
+                "--instance-connect-endpoint-id %s --ip-address-type "
+                "dualstack --region %s",
+             d->f.endpoint_id, d->region);
+        return V_FAIL;
+    }
+    return V_OK;
+}
+
+/* ---- security groups --------------------------------------------------- */
+
+static bool has_port(const eice_item *p, unsigned port, const char *from,
+                     const char *to)
+{
+    char text[16];
+    uint64_t low;
+    uint64_t high;
+
+    return eice_str_u64(eice_str_c(eice_item_get(p, from, text, sizeof text)),
+                        65535, &low)
+           && eice_str_u64(eice_str_c(eice_item_get(p, to, text, sizeof text)),
+                           65535, &high)
+           && low <= port && port <= high;
+}
+
+static bool lets_port(const eice_item *p, unsigned port)
+{
+    return eice_item_is(p, "ipProtocol", "-1")
+           || ((eice_item_is(p, "ipProtocol", "tcp")
+                || eice_item_is(p, "ipProtocol", "6"))
+               && has_port(p, port, "fromPort", "toPort"));
+}
+
+static bool any_range(const eice_item *p, const char *list, const char *path,
+                      const char *address)
+{
+    eice_items walk;
+    eice_item one;
+    char cidr[64];
+
+    eice_items_in(p, list, &walk);
+    while (eice_items_next(&walk, &one)) {
+        eice_item_get(&one, path, cidr, sizeof cidr);
+        if (address[0] == 0 ? strcmp(cidr + strcspn(cidr, "/"), "/0") == 0
+                            : cli_in_cidr(cidr, address)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* One side of a connection in terms of security groups. */
+typedef struct side {
+    const eice_item *item; /* whose groups... */
+    const char *list;      /* ...are there */
+    const char *path;      /* below an entry of that list */
+    const char *address;   /* "": of the client, which is not known */
+} side;
+
+static bool of_side(const side *s, const char *group)
+{
+    eice_items walk;
+    eice_item one;
+
+    if (s->item == NULL) {
+        return false;
+    }
+    eice_items_in(s->item, s->list, &walk);
+    while (eice_items_next(&walk, &one)) {
+        if (eice_item_is(&one, s->path, group)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool any_group(const eice_item *p, const side *peer)
+{
+    eice_items walk;
+    eice_item one;
+    char id[64];
+
+    eice_items_in(p, "groups/item", &walk);
+    while (eice_items_next(&walk, &one)) {
+        if (of_side(peer, eice_item_get(&one, "groupId", id, sizeof id))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Do the rules of `own` in `list` let the port to or from the peer? */
+static verdict groups_let(const doctor *d, const side *own, const side *peer,
+                          const char *list, char *names, size_t cap)
+{
+    const cli_ask *a = &d->f.ask[CLI_ASK_GROUPS];
+    verdict v = V_FAIL;
+    char id[64];
+    size_t i;
+
+    for (i = 0; i < a->count; i++) {
+        eice_items walk;
+        eice_item p;
+
+        eice_item_get(&a->items[i], "groupId", id, sizeof id);
+        if (!of_side(own, id)) {
+            continue;
+        }
+        snprintf(names + strlen(names), cap - strlen(names), "%s%s",
+                 names[0] != 0 ? ", " : "", id);
+        eice_items_in(&a->items[i], list, &walk);
+        while (eice_items_next(&walk, &p)) {
+            if (!lets_port(&p, d->port)) {
+                continue;
+            }
+            if (any_group(&p, peer)
+                || any_range(&p, "ipRanges/item", "cidrIp", peer->address)
+                || any_range(&p, "ipv6Ranges/item", "cidrIpv6",
+                             peer->address)) {
+                return V_OK;
+            }
+            if (eice_item_get(&p, "prefixListIds/item/prefixListId", id,
+                              sizeof id)[0] != 0) {
+                v = V_WARN; /* what is in it cannot be seen from here */
+            }
+        }
+    }
+    return v;
+}
+
+static void both_sides(const doctor *d, side *endpoint, side *instance)
+{
+    const bool client_ip
+        = eice_item_is(d->f.endpoint, "preserveClientIp", "true");
+
+    endpoint->item = d->f.endpoint;
+    endpoint->list = "securityGroupIdSet/item";
+    endpoint->path = "";
+    endpoint->address = client_ip ? "" : d->f.endpoint_address;
+    instance->item = d->f.instance;
+    instance->list = "groupSet/item";
+    instance->path = "groupId";
+    instance->address = d->f.address;
+}
+
+static verdict groups_known(const doctor *d, finding *f)
+{
+    const cli_ask *a = &d->f.ask[CLI_ASK_GROUPS];
+
+    if (d->f.endpoint == NULL || !a->asked) {
+        return V_SKIP;
+    }
+    if (a->call.error.code == EICE_OK) {
+        return V_OK;
+    }
+    (void)call_failed(f, a);
+    f->class_ = 0;
+    return V_WARN;
+}
+
+static void first_group(const side *s, char *out, size_t cap)
+{
+    eice_items walk;
+    eice_item one;
+
+    out[0] = 0;
+    eice_items_in(s->item, s->list, &walk);
+    if (eice_items_next(&walk, &one)) {
+        eice_item_get(&one, s->path, out, cap);
+    }
+}
+
+/* `egress`: out of the endpoint's groups; otherwise into the instance's. */
+static verdict look_groups(const doctor *d, finding *f, bool egress)
+{
+    char names[200] = "";
+    char own_group[64];
+    char peer_group[64];
+    side endpoint;
+    side instance;
+    const side *own = egress ? &endpoint : &instance;
+    const side *peer = egress ? &instance : &endpoint;
+    verdict v = groups_known(d, f);
+
+    if (v != V_OK) {
+        return v;
+    }
+    both_sides(d, &endpoint, &instance);
+    v = groups_let(d, own, peer,
+                   egress ? "ipPermissionsEgress/item" : "ipPermissions/item",
+                   names, sizeof names);
+    if (v == V_OK) {
+        seen(f, "%s let%s TCP %u %s", names,
+             strchr(names, ',') != NULL ? "" : "s", d->port,
+             egress ? "out to the instance" : "in from the endpoint");
+        return v;
+    }
+    if (v == V_WARN) {
+        seen(f, "%s: only prefix lists, which cannot be judged from here",
+             names);
+        return v;
+    }
+    first_group(own, own_group, sizeof own_group);
+    first_group(peer, peer_group, sizeof peer_group);
+    seen(f, "no rule of %s lets TCP %u %s %s%s", names, d->port,
+         egress ? "out to" : "in from",
+         egress ? d->f.address
+         : peer->address[0] != 0 ? peer->address
+                                 : "the client's address",
+         peer->address[0] == 0 ? " (the endpoint preserves it)" : "");
+    because(f, "a security group of the %s is closed",
+            egress ? "endpoint" : "instance");
+    mend(f, "aws ec2 authorize-security-group-%s --group-id %s "
+            "--ip-permissions IpProtocol=tcp,FromPort=%u,ToPort=%u,"
+            "UserIdGroupPairs=[{GroupId=%s}] --region %s",
+         egress ? "egress" : "ingress", own_group, d->port, d->port,
+         peer_group, d->region);
+    return V_FAIL;
+}
+
+static verdict look_groups_out(const doctor *d, finding *f)
+{
+    return look_groups(d, f, true);
+}
+
+static verdict look_groups_in(const doctor *d, finding *f)
+{
+    return look_groups(d, f, false);
+}
+
+/* ---- network ACLs and routes ------------------------------------------- */
+
+static const eice_item *of_subnet(const doctor *d, cli_asks which,
+                                  const char *subnet, const char *fallback)
+{
+    const cli_ask *a = &d->f.ask[which];
+    const eice_item *main_one = NULL;
+    size_t i;
+
+    for (i = 0; i < a->count; i++) {
+        eice_items walk;
+        eice_item one;
+
+        eice_items_in(&a->items[i], "associationSet/item", &walk);
+        while (eice_items_next(&walk, &one)) {
+            if (eice_item_is(&one, "subnetId", subnet)) {
+                return &a->items[i];
+            }
+            if (fallback != NULL && eice_item_is(&one, fallback, "true")) {
+                main_one = &a->items[i];
+            }
+        }
+    }
+    return main_one;
+}
+
+/* The verdict of the entry with the lowest number that fits (stateless, in
+ * order); without one the last rule, "*", denies. */
+static bool acl_lets(const eice_item *acl, bool egress, const char *address,
+                     unsigned port, uint64_t *number)
+{
+    eice_items walk;
+    eice_item e;
+    bool allowed = false;
+
+    *number = UINT64_MAX;
+    eice_items_in(acl, "entrySet/item", &walk);
+    while (eice_items_next(&walk, &e)) {
+        char text[64];
+        uint64_t n = 0;
+
+        if (!eice_item_is(&e, "egress", egress ? "true" : "false")
+            || !(eice_item_is(&e, "protocol", "-1")
+                 || (eice_item_is(&e, "protocol", "6")
+                     && has_port(&e, port, "portRange/from",
+                                 "portRange/to")))
+            || !cli_in_cidr(eice_item_get(&e,
+                                          strchr(address, ':') != NULL
+                                              ? "ipv6CidrBlock"
+                                              : "cidrBlock",
+                                          text, sizeof text),
+                            address)) {
+            continue;
+        }
+        (void)eice_str_u64(eice_str_c(eice_item_get(&e, "ruleNumber", text,
+                                                    sizeof text)),
+                           UINT32_MAX, &n);
+        if (n < *number) {
+            *number = n;
+            allowed = eice_item_is(&e, "ruleAction", "allow");
+        }
+    }
+    return allowed;
+}
+
+static verdict look_acls(const doctor *d, finding *f)
+{
+    const struct {
+        const char *subnet;
+        bool egress;
+        const char *address;
+        unsigned port;
+    } legs[] = {
+        {d->f.endpoint_subnet, true, d->f.address, d->port},
+        {d->f.subnet, false, d->f.endpoint_address, d->port},
+        {d->f.subnet, true, d->f.endpoint_address, 49152},
+        {d->f.endpoint_subnet, false, d->f.address, 49152},
+    };
+    char id[64];
+    size_t i;
+
+    if (d->f.endpoint_address[0] == 0
+        || d->f.ask[CLI_ASK_ACLS].count == 0) {
+        return V_SKIP;
+    }
+    if (strcmp(d->f.subnet, d->f.endpoint_subnet) == 0) {
+        seen(f, "none between: one subnet");
+        return V_OK;
+    }
+    for (i = 0; i < sizeof legs / sizeof legs[0]; i++) {
+        const eice_item *acl = of_subnet(d, CLI_ASK_ACLS, legs[i].subnet, NULL);
+        uint64_t number;
+
+        if (acl == NULL
+            || acl_lets(acl, legs[i].egress, legs[i].address, legs[i].port,
+                        &number)) {
+            continue;
+        }
+        eice_item_get(acl, "networkAclId", id, sizeof id);
+        seen(f, "%s of %s denies TCP %u %s %s", id, legs[i].subnet,
+             legs[i].port, legs[i].egress ? "to" : "from", legs[i].address);
+        because(f, "a network ACL stands between endpoint and instance");
+        mend(f, "aws ec2 create-network-acl-entry --network-acl-id %s %s "
+                "--rule-number %u --protocol 6 --port-range From=%u,To=%u "
+                "--cidr-block %s/32 --rule-action allow --region %s",
+             id, legs[i].egress ? "--egress" : "--ingress",
+             number < 2 || number > 32766 ? 1u : (unsigned)number - 1,
+             legs[i].port == d->port ? d->port : 1024,
+             legs[i].port == d->port ? d->port : 65535, legs[i].address,
+             d->region);
+        return V_FAIL;
+    }
+    seen(f, "let TCP %u and its answers pass", d->port);
+    return V_OK;
+}
+
+static verdict look_routes(const doctor *d, finding *f)
+{
+    const eice_item *table = of_subnet(d, CLI_ASK_ROUTES,
+                                       d->f.endpoint_subnet, "main");
+    eice_items walk;
+    eice_item one;
+    char text[64];
+    char best[64] = "";
+    uint64_t most = 0;
+    bool local = false;
+
+    if (table == NULL || strchr(d->f.address, ':') != NULL) {
+        return V_SKIP;
+    }
+    eice_items_in(table, "routeSet/item", &walk);
+    while (eice_items_next(&walk, &one)) {
+        eice_str rest = eice_str_c(eice_item_get(
+            &one, "destinationCidrBlock", text, sizeof text));
+        uint64_t bits;
+
+        if (!cli_in_cidr(text, d->f.address)) {
+            continue;
+        }
+        (void)eice_str_cut(&rest, '/');
+        if (eice_str_u64(rest, 32, &bits) && (best[0] == 0 || bits > most)) {
+            most = bits;
+            snprintf(best, sizeof best, "%s", text);
+            local = eice_item_is(&one, "gatewayId", "local");
+        }
+    }
+    eice_item_get(table, "routeTableId", text, sizeof text);
+    if (!local) {
+        seen(f, "%s sends %s elsewhere", text,
+             best[0] != 0 ? best : d->f.address);
+        because(f, "the endpoint's subnet has no local route to the instance");
+        mend(f, "aws ec2 delete-route --route-table-id %s "
+                "--destination-cidr-block %s --region %s",
+             text, best, d->region);
+        return V_FAIL;
+    }
+    seen(f, "%s is local in %s", best, text);
+    return V_OK;
+}
+
+/* ---- permissions ------------------------------------------------------- */
+
+static verdict look_permissions(const doctor *d, finding *f)
+{
+    bool any = false;
+    size_t i;
+
+    for (i = 0; i < CLI_ASK_COUNT; i++) {
+        const cli_ask *a = &d->f.ask[i];
+
+        if (a->asked && a->call.error.code == EICE_E_AWS_DENIED) {
+            seen(f, "%s%s:%s", any ? ", " : "not allowed, and not needed to "
+                                            "connect: ",
+                 eice_service_name(eice_op_service(a->call.op)),
+                 eice_op_name(a->call.op));
+            any = true;
+        }
+    }
+    if (any) {
+        return V_WARN;
+    }
+    seen(f, "all that was asked of EC2 is allowed");
+    return V_OK;
+}
+
+/* ---- the connection ---------------------------------------------------- */
+
+static const eice_attempt *attempt_of(const doctor *d, eice_stage stage)
+{
+    size_t i;
+
+    for (i = d->trail_count; i > d->connect_at; i--) {
+        if (d->trail[i - 1].stage == stage && !d->trail[i - 1].warning) {
+            return &d->trail[i - 1];
+        }
+    }
+    return NULL;
+}
+
+static verdict reached(const doctor *d, finding *f, eice_stage stage)
+{
+    const eice_attempt *a = attempt_of(d, stage);
+
+    if (!d->tried || (a == NULL && !d->connected)) {
+        return V_SKIP;
+    }
+    if (a != NULL) {
+        seen(f, "%s", a->what);
+        f->ms = a->took_ms;
+        return a->code == EICE_OK ? V_OK : V_SKIP;
+    }
+    return V_OK;
+}
+
+static bool ended_at(const doctor *d, eice_stage stage)
+{
+    return d->tried && d->error.code != EICE_OK && d->error.stage == stage;
+}
+
+static verdict look_quota(const doctor *d, finding *f)
+{
+    if (d->error.code == EICE_E_UPGRADE_QUOTA) {
+        because(f, "the endpoint has its 20 connections");
+        return failed_with(f, &d->error);
+    }
+    if (!d->tried || (!d->connected && d->error.stage <= EICE_STAGE_UPGRADE
+                      && d->error.stage != EICE_STAGE_PUSH)) {
+        return V_SKIP;
+    }
+    seen(f, "there is room for one more connection");
+    return V_OK;
+}
+
+static void denied(const doctor *d, finding *f, const char *action,
+                   const char *kind, const char *id)
+{
+    f->class_ = CLASS_PERMISSION;
+    snprintf(f->permission, sizeof f->permission, "%s", action);
+    because(f, "the identity lacks a permission, or a condition of it is "
+               "not met");
+    mend(f, "allow %s on arn:%s:ec2:%s:%s:%s/%s (see eice policy)", action,
+         strncmp(d->region, "cn-", 3) == 0        ? "aws-cn"
+         : strncmp(d->region, "us-gov-", 7) == 0 ? "aws-us-gov"
+                                                  : "aws",
+         d->region, d->f.account, kind, id);
+}
+
+static verdict look_push(const doctor *d, finding *f)
+{
+    if (ended_at(d, EICE_STAGE_PUSH)) {
+        if (d->error.code == EICE_E_AWS_DENIED) {
+            denied(d, f, "ec2-instance-connect:SendSSHPublicKey", "instance",
+                   d->f.id);
+        }
+        return failed_with(f, &d->error);
+    }
+    return reached(d, f, EICE_STAGE_PUSH);
+}
+
+static verdict look_upgrade(const doctor *d, finding *f)
+{
+    if (d->tried && d->error.code != EICE_E_UPGRADE_QUOTA
+        && (ended_at(d, EICE_STAGE_UPGRADE) || on_the_way(&d->error))) {
+        if (d->error.code == EICE_E_UPGRADE_DENIED) {
+            denied(d, f, "ec2-instance-connect:OpenTunnel",
+                   "instance-connect-endpoint", d->f.endpoint_id);
+        }
+        return failed_with(f, &d->error);
+    }
+    return reached(d, f, EICE_STAGE_UPGRADE);
+}
+
+static verdict look_target(const doctor *d, finding *f)
+{
+    const eice_attempt *a = attempt_of(d, EICE_STAGE_TUNNEL);
+
+    if (!ended_at(d, EICE_STAGE_TUNNEL)) {
+        if (d->connected || (d->tried && d->error.stage > EICE_STAGE_TUNNEL)) {
+            seen(f, "%s port %u answers", d->f.address, d->port);
+            return V_OK;
+        }
+        return V_SKIP;
+    }
+    f->ms = a != NULL ? a->took_ms : 0;
+    if (d->error.code != EICE_E_TARGET_UNREACHABLE) {
+        return failed_with(f, &d->error);
+    }
+    if (f->ms < 2500) {
+        because(f, "nothing listens on port %u of the instance", d->port);
+        mend(f, "start sshd there (eice serial %s), or use the port it has "
+                "(-p)",
+             d->f.id);
+    } else {
+        because(f, "something drops the packets: a firewall on the instance, "
+                   "or a rule that could not be seen");
+        mend(f, "open port %u in the instance's own firewall (eice serial "
+                "%s)",
+             d->port, d->f.id);
+    }
+    return failed_with(f, &d->error);
+}
+
+static verdict stage_or(const doctor *d, finding *f, eice_stage stage)
+{
+    return ended_at(d, stage) ? failed_with(f, &d->error)
+                              : reached(d, f, stage);
+}
+
+static verdict look_banner(const doctor *d, finding *f)
+{
+    const eice_attempt *a = attempt_of(d, EICE_STAGE_KEX);
+
+    if (ended_at(d, EICE_STAGE_BANNER)) {
+        because(f, "what listens there is no SSH server");
+        return failed_with(f, &d->error);
+    }
+    if (a == NULL || strncmp(a->what, "SSH-", 4) != 0) {
+        return V_SKIP;
+    }
+    seen(f, "%.*s", (int)strcspn(a->what, ","), a->what);
+    return V_OK;
+}
+
+static verdict look_kex(const doctor *d, finding *f)
+{
+    return stage_or(d, f, EICE_STAGE_KEX);
+}
+
+static verdict look_host_key(const doctor *d, finding *f)
+{
+    return stage_or(d, f, EICE_STAGE_HOSTKEY);
+}
+
+static verdict look_auth(const doctor *d, finding *f)
+{
+    bool ready = false;
+    const char *login = cli_facts_login(&d->f, &ready);
+
+    if (!ended_at(d, EICE_STAGE_AUTH)) {
+        return reached(d, f, EICE_STAGE_AUTH);
+    }
+    if (login != NULL && strcmp(login, d->user) != 0) {
+        because(f, "the image of this instance has the login %s, not %s",
+                login, d->user);
+        mend(f, "eice ssh -l %s %s", login, d->c->conn.target);
+    } else if (login != NULL && !ready) {
+        because(f, "this image comes without EC2 Instance Connect: the "
+                   "pushed key never arrives");
+        mend(f, "install the package ec2-instance-connect there, or log in "
+                "with a key it has: eice ssh -i FILE %s",
+             d->c->conn.target);
+    } else {
+        because(f, "the login %s does not exist there, or "
+                   "ec2-instance-connect is missing, or sshd refuses "
+                   "Ed25519 keys",
+                d->user);
+        mend(f, "try another login (-l), then --key-type rsa, then eice ssh "
+                "-i FILE with a key the instance has");
+    }
+    return failed_with(f, &d->error);
+}
+
+static verdict look_login(const doctor *d, finding *f)
+{
+    if (d->tried && !d->connected) {
+        return d->error.stage > EICE_STAGE_AUTH ? failed_with(f, &d->error)
+                                                : V_SKIP;
+    }
+    if (!d->connected) {
+        return V_SKIP;
+    }
+    seen(f, "whoami says %s", d->whoami[0] != 0 ? d->whoami : "nothing");
+    if (strcmp(d->whoami, d->user) != 0) {
+        because(f, "the login runs commands as somebody else, or not at all");
+        return V_WARN;
+    }
+    return V_OK;
+}
+
+/* ---- the ladder -------------------------------------------------------- */
+
+static const rung ladder[] = {
+    {"credentials", CLASS_CREDENTIALS, look_credentials},
+    {"clock", CLASS_CREDENTIALS, look_clock},
+    {"network", CLASS_NETWORK, look_network},
+    {"identity", CLASS_CREDENTIALS, look_identity},
+    {"instance", CLASS_INSTANCE, look_instance},
+    {"state", CLASS_INSTANCE, look_state},
+    {"address", CLASS_INSTANCE, look_address},
+    {"endpoint", CLASS_ENDPOINT, look_endpoint},
+    {"family", CLASS_ENDPOINT, look_family},
+    {"groups-out", CLASS_PATH, look_groups_out},
+    {"groups-in", CLASS_PATH, look_groups_in},
+    {"acls", CLASS_PATH, look_acls},
+    {"routes", CLASS_PATH, look_routes},
+    {"permissions", CLASS_PERMISSION, look_permissions},
+    {"quota", CLASS_ENDPOINT, look_quota},
+    {"push-key", CLASS_NETWORK, look_push},
+    {"upgrade", CLASS_NETWORK, look_upgrade},
+    {"target", CLASS_PATH, look_target},
+    {"ssh-version", CLASS_SSH, look_banner},
+    {"host-key", CLASS_SSH, look_host_key},
+    {"key-exchange", CLASS_SSH, look_kex},
+    {"key-accepted", CLASS_SSH, look_auth},
+    {"login", CLASS_SSH, look_login},
+};
+
+#define RUNGS (sizeof ladder / sizeof ladder[0])
+#define FIRST_OF_TARGET 4u  /* before it --all has nothing to go on with */
+#define FIRST_CONNECTED 14u /* before it the API tells, from it on a try */
+
+static const char *sign(verdict v)
+{
+    static const char *const marks[2][4] = {
+        {"ok  ", "FAIL", "warn", "-   "},
+        {"\xe2\x9c\x93", "\xe2\x9c\x97", "!", "\xe2\x80\x93"},
+    };
+
+    return marks[cli_utf8()][v];
+}
+
+static void json_field(const char *name, const char *text)
+{
+    if (text[0] != 0) {
+        printf(",\"%s\":", name);
+        cli_json_text(stdout, text);
+    }
+}
+
+static void report(doctor *d, const rung *r, verdict v, const finding *f)
+{
+    static const char *const words[] = {"ok", "fail", "warning", "skipped"};
+
+    if (d->c->json) {
+        printf("%s{\"rung\":\"%s\",\"result\":\"%s\"", r == ladder ? "" : ",",
+               r->name, words[v]);
+        if (f->ms != 0) {
+            printf(",\"ms\":%u", (unsigned)f->ms);
+        }
+        json_field("evidence", f->evidence);
+        json_field("cause", f->cause);
+        json_field("fix", f->fix);
+        json_field("permission", f->permission);
+        putchar('}');
+        return;
+    }
+    printf("%s %-13s %s", sign(v), r->name, f->evidence);
+    if (f->ms != 0) {
+        printf(" (%u ms)", (unsigned)f->ms);
+    }
+    putchar('\n');
+    if (f->cause[0] != 0) {
+        printf("  cause: %s\n", f->cause);
+    }
+    if (f->fix[0] != 0) {
+        printf("  fix:   %s\n", f->fix);
+    }
+    if (f->permission[0] != 0) {
+        printf("  needs: %s\n", f->permission);
+    }
+    fflush(stdout);
+}
+
+/* False: the ladder ends here. */
+static bool climb(doctor *d, size_t from, size_t to)
+{
+    size_t i;
+
+    for (i = from; i < to; i++) {
+        finding f;
+        verdict v;
+
+        memset(&f, 0, sizeof f);
+        v = ladder[i].look(d, &f);
+        report(d, &ladder[i], v, &f);
+        if (v == V_FAIL && !d->failed) {
+            d->failed = true;
+            d->status = f.class_ != 0 ? f.class_ : ladder[i].class_;
+        }
+        if (v == V_FAIL && (!d->c->all || i < FIRST_OF_TARGET)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void take_trail(doctor *d)
+{
+    const eice_attempt *a;
+    size_t seen_before = 0;
+
+    while ((a = eice_conn_attempt(d->r.conn, seen_before)) != NULL
+           && d->trail_count < TRAIL) {
+        d->trail[d->trail_count++] = *a;
+        seen_before++;
+    }
+}
+
+static void look_at_aws(doctor *d)
+{
+    d->c->conn.goal = EICE_GOAL_CALLS;
+    if (!cli_run_connect(&d->r)) {
+        return;
+    }
+    while ((eice_conn_state(d->r.conn) & (EICE_OPEN | EICE_DONE)) == 0) {
+        cli_run_turn(&d->r, NULL, 0);
+    }
+    d->config = *eice_conn_error(d->r.conn);
+    snprintf(d->provider, sizeof d->provider, "%s",
+             eice_conn_provider(d->r.conn));
+    snprintf(d->region, sizeof d->region, "%s", eice_conn_region(d->r.conn));
+    if (d->config.code == EICE_OK) {
+        if (cli_facts_find(&d->f, &d->r)) {
+            cli_facts_around(&d->f, &d->r);
+        }
+        d->clock_offset = eice_conn_clock_offset(d->r.conn);
+    }
+    take_trail(d);
+    cli_run_disconnect(&d->r);
+    d->connect_at = d->trail_count;
+}
+
+/* `whoami` in the session; its output is short. */
+static void run_whoami(doctor *d)
+{
+    eice_ssh *ssh = eice_conn_ssh(d->r.conn);
+    eice_channel_opts o;
+    size_t len = 0;
+    int channel;
+    unsigned s;
+
+    memset(&o, 0, sizeof o);
+    o.kind = EICE_CHANNEL_EXEC;
+    o.command = eice_str_c("whoami");
+    channel = eice_channel_open(ssh, &o);
+    do {
+        cli_run_turn(&d->r, NULL, 0);
+        if ((eice_conn_state(d->r.conn) & EICE_DONE) != 0) {
+            return;
+        }
+        s = eice_channel_state(ssh, channel);
+        if (len + 1 < sizeof d->whoami) {
+            len += eice_channel_read(ssh, channel, 0, d->whoami + len,
+                                     sizeof d->whoami - 1 - len);
+        }
+    } while ((s & (EICE_CHAN_CLOSED | EICE_CHAN_FAILED)) == 0
+             && len + 1 < sizeof d->whoami);
+    d->whoami[strcspn(d->whoami, "\r\n")] = 0;
+}
+
+/* It may be used to look, but is not stored. */
+static bool unseen_host_key(void *user, eice_str host, eice_str blob)
+{
+    (void)user;
+    (void)host;
+    (void)blob;
+    return true;
+}
+
+static void connect_target(doctor *d)
+{
+    cli *c = d->c;
+    const char *endpoint = c->conn.endpoint_id;
+
+    c->conn.goal = EICE_GOAL_SSH;
+    if (c->conn.policy == EICE_POLICY_TOFU) {
+        c->conn.policy = EICE_POLICY_ASK;
+    }
+    if (endpoint == NULL && d->f.endpoint_id[0] != 0) {
+        c->conn.endpoint_id = d->f.endpoint_id;
+    }
+    if (d->f.id[0] != 0) {
+        c->conn.target = d->f.id;
+    }
+    if (!cli_run_connect(&d->r)) {
+        return;
+    }
+    d->tried = true;
+    while ((eice_conn_state(d->r.conn) & (EICE_OPEN | EICE_DONE)) == 0) {
+        cli_run_turn(&d->r, NULL, 0);
+    }
+    if ((eice_conn_state(d->r.conn) & EICE_OPEN) != 0) {
+        d->connected = true;
+        run_whoami(d);
+    }
+    d->error = *eice_conn_error(d->r.conn);
+    d->connected = d->error.code == EICE_OK;
+    take_trail(d);
+    eice_conn_close(d->r.conn);
+    while ((eice_conn_state(d->r.conn) & EICE_DONE) == 0) {
+        cli_run_turn(&d->r, NULL, 0);
+    }
+    cli_run_disconnect(&d->r);
+}
+
+int cli_doctor(cli *c)
+{
+    doctor *d;
+    int status = CLI_FAILED;
+
+    if (c->argc != 1) {
+        return cli_usage_error(c, "doctor takes a target",
+                               c->argc > 1 ? c->argv[1] : NULL);
+    }
+    d = (doctor *)calloc(1, sizeof *d);
+    if (d == NULL) {
+        return CLI_FAILED;
+    }
+    cli_split_user(c, &c->argv[0]);
+    c->conn.target = c->argv[0];
+    d->c = c;
+    c->host_key = unseen_host_key;
+    d->user = c->conn.user != NULL ? c->conn.user : "ec2-user";
+    d->port = c->conn.port != 0 ? c->conn.port : 22;
+    d->status = CLI_OK;
+    if (cli_run_begin(&d->r, c)) {
+        if (c->json) {
+            fputs("{\"target\":", stdout);
+            cli_json_text(stdout, c->conn.target);
+            fputs(",\"rungs\":[", stdout);
+        }
+        look_at_aws(d);
+        if (climb(d, 0, FIRST_CONNECTED) && d->r.signal == 0) {
+            connect_target(d);
+            (void)climb(d, FIRST_CONNECTED, RUNGS);
+        }
+        if (c->json) {
+            printf("],\"ok\":%s}\n", d->failed ? "false" : "true");
+        }
+        status = d->r.signal != 0 || fflush(stdout) != 0 ? CLI_FAILED
+                                                         : d->status;
+    }
+    cli_facts_free(&d->f);
+    cli_run_close(&d->r);
+    eice_wipe(d, sizeof *d);
+    free(d);
+    return status;
+}
