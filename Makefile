@@ -69,7 +69,8 @@ build/eice: build/musl/eice
 	cp $< $@.new && mv $@.new $@
 
 define PROGRAM
-build/$(1)/obj/%.o: tools/eice/%.c $$(CLI_H) $(DEPS_OF)/versions.h Makefile
+build/$(1)/obj/%.o: tools/eice/%.c $$(CLI_H) $(DEPS_OF)/versions.h \
+    build/$(1)/flags Makefile
 	@mkdir -p $$(@D)
 	@echo "$(1): $$<"
 	@$$(CC_$(1)) $$(WARNINGS) $$(CFLAGS_$(1)) -I. -I$(DEPS_OF) $(DEPS_H) \
@@ -84,7 +85,7 @@ $(foreach f,$(FLAVOURS),$(eval $(call PROGRAM,$(f))))
 
 # Smaller pieces of the C library.  Not as part of the whole that -flto sees:
 # there the compiler takes such names for what it knows already.
-build/musl/libc/%.o: tools/musl/%.c Makefile
+build/musl/libc/%.o: tools/musl/%.c build/musl/flags Makefile
 	@mkdir -p $(@D)
 	@echo "musl: $<"
 	@$(CC_musl) $(WARNINGS) $(CFLAGS_musl) -fno-lto -fno-builtin \
@@ -135,6 +136,13 @@ build/deps/src/bearssl.version build/deps/src/libssh2.version: \
 build/deps/stock/src/libssh2.version: build/deps/stock/versions.h
 	@test -f $@ || tools/deps/fetch stock
 
+# What the archives of a flavour are made with; rewritten only when it changes.
+$(FLAVOURS:%=build/%/flags): build/%/flags: FORCE
+	@mkdir -p $(@D)
+	@echo "$(CC_$*) $(CFLAGS_$*) $(BEARSSL_FIND) $(LIBSSH2_FIND)" \
+	    "$(LIBSSH2_FLAGS)" >$@.new
+	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
 # Compiles sources ($(3), found under build/deps/src/$(2)) into one archive.
 # The objects live in a directory of this process: two makes at once do no
 # harm to each other.
@@ -155,7 +163,7 @@ BEARSSL_FIND = $(BEARSSL)/src $(BEARSSL_OURS) -name '*.c' $(foreach n, \
     rsa_default_pkcs1_sign rsa_default_keygen poly1305_ctmulq, \
     ! -name $(n).c)
 
-build/%/libbearssl.a: build/deps/src/bearssl.version \
+build/%/libbearssl.a: build/%/flags build/deps/src/bearssl.version \
     $(wildcard tools/bearssl/*.c)
 	$(call ARCHIVE,$*,bearssl,$(BEARSSL_FIND),-I$(BEARSSL)/inc -I$(BEARSSL)/src)
 
@@ -171,12 +179,12 @@ LIBSSH2_FLAGS = -DHAVE_CONFIG_H -DLIBSSH2_MBEDTLS -DLIBSSH2_MBEDTLS_H \
     -I$(LIBSSH2)/src -I$(LIBSSH2)/include \
     -isystem $(CURDIR)/build/deps/include
 
-build/%/libssh2.a: build/deps/src/libssh2.version \
+build/%/libssh2.a: build/%/flags build/deps/src/libssh2.version \
     $(wildcard tools/libssh2-bearssl/*.[ch])
 	$(call ARCHIVE,$*,libssh2,$(LIBSSH2_FIND),$(LIBSSH2_FLAGS))
 
 build/stock/libssh2.a: LIBSSH2 = $(CURDIR)/build/deps/stock/src/libssh2
-build/stock/libssh2.a: build/deps/stock/src/libssh2.version \
+build/stock/libssh2.a: build/stock/flags build/deps/stock/src/libssh2.version \
     $(wildcard tools/libssh2-bearssl/*.[ch])
 	$(call ARCHIVE,stock,libssh2,$(LIBSSH2_FIND),$(LIBSSH2_FLAGS))
 
