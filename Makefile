@@ -183,7 +183,7 @@ build/%/libssh2.a: build/%/flags build/deps/src/libssh2.version \
     $(wildcard tools/libssh2-bearssl/*.[ch])
 	$(call ARCHIVE,$*,libssh2,$(LIBSSH2_FIND),$(LIBSSH2_FLAGS))
 
-build/stock/libssh2.a: LIBSSH2 = $(CURDIR)/build/deps/stock/src/libssh2
+build/stock/libssh2.a: private LIBSSH2 = $(CURDIR)/build/deps/stock/src/libssh2
 build/stock/libssh2.a: build/stock/flags build/deps/stock/src/libssh2.version \
     $(wildcard tools/libssh2-bearssl/*.[ch])
 	$(call ARCHIVE,stock,libssh2,$(LIBSSH2_FIND),$(LIBSSH2_FLAGS))

@@ -18856,15 +18856,44 @@ EICEI_PRIVATE void eicei_ssh_stop(eice_ssh *s)
     s->deadline_ms = UINT64_MAX;
 }
 
-/* libssh2's last word, as the detail of an error. */
+/* libssh2's last word, as the detail of an error. Its texts say where in
+ * libssh2; ours, by the number, what happened. The patched one has texts only
+ * for refused channels. */
 EICEI_PRIVATE const char *eicei_ssh_last(eice_ssh *s, eice_error *e)
 {
+    static const struct {
+        int number;
+        const char *text;
+    } table[] = {
+        {LIBSSH2_ERROR_INVALID_MAC, "a packet was forged or damaged"},
+        {LIBSSH2_ERROR_DECRYPT, "a packet was forged or damaged"},
+        {LIBSSH2_ERROR_KEX_FAILURE, "no algorithm in common"},
+        {LIBSSH2_ERROR_KEY_EXCHANGE_FAILURE,
+         "the server's answer, or its signature, is wrong"},
+        {LIBSSH2_ERROR_ALLOC, "no memory"},
+        {LIBSSH2_ERROR_SOCKET_SEND, "the connection is closed"},
+        {LIBSSH2_ERROR_SOCKET_RECV, "the connection is closed"},
+        {LIBSSH2_ERROR_SOCKET_DISCONNECT, "the server ended the session"},
+        {LIBSSH2_ERROR_TIMEOUT, "no answer"},
+        {LIBSSH2_ERROR_PROTO, "the server broke the protocol"},
+        {LIBSSH2_ERROR_OUT_OF_BOUNDARY, "the server broke the protocol"},
+        {LIBSSH2_ERROR_BUFFER_TOO_SMALL, "the server broke the protocol"},
+        {LIBSSH2_ERROR_CHANNEL_REQUEST_DENIED, "the server refuses it"},
+        {LIBSSH2_ERROR_REQUEST_DENIED, "the server refuses it"},
+        {LIBSSH2_ERROR_CHANNEL_CLOSED, "the channel is closed"},
+    };
     char *text = NULL;
     const int number = libssh2_session_last_error(s->session, &text, NULL, 0);
+    size_t i;
 
     if (e->detail_kind == EICE_DETAIL_NONE) {
         e->detail_kind = EICE_DETAIL_LIBSSH2;
         e->detail = number;
+    }
+    for (i = 0; i < EICEI_LEN(table); i++) {
+        if (table[i].number == number) {
+            return table[i].text;
+        }
     }
     return text != NULL && text[0] != 0 ? text : "no reason given";
 }

@@ -10,10 +10,15 @@ server is backend_sshd.py's: without privileges, and new keys every 512 KiB.
 import hashlib
 import os
 import socket
+import struct
 import subprocess
 import sys
 import threading
 import time
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 import backend_sshd
 from backend_sshd import SEED, USER, Server
@@ -173,7 +178,7 @@ def check_connect_path(client, server):
 def check_connect_nowhere(client, server):
     with Session(client, server, "connect", f"{server.dir}/nothing") as session:
         line = session.end(1)
-        need(line.startswith("error ssh-channel: channel refused: "), line)
+        need(line.startswith("error ssh-channel: channel refused: Channel open failure ("), line)
 
 
 # --- opening, keys -------------------------------------------------------------------------------
@@ -265,6 +270,92 @@ def check_unknown(client, server):
         need(line == "error ssh-kex: none of these SSH algorithms is known here: rot13", line)
 
 
+def check_nothing_common(client, _):
+    other = Server("Ciphers aes256-ctr\n", [("ed25519", [])])
+    try:
+        with Session(client, other, "rekey", "ciphers=aes128-ctr") as session:
+            line = session.end(1)
+            need(line == "error ssh-kex: key exchange failed: no algorithm in common", line)
+    finally:
+        other.stop()
+
+
+def check_forged(client, server):
+    meddler = backend_sshd.Meddler(server.port, backend_sshd.bend_signature)
+    with Session(client, meddler, "rekey") as session:
+        line = session.end(1)
+        need(line == "error ssh-kex: key exchange failed: the server's answer, or its "
+             "signature, is wrong", line)
+
+
+def string(data):
+    return struct.pack(">I", len(data)) + data
+
+
+def raw(key):
+    return key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+
+
+class Guesser:
+    """A server up to the new keys, which guesses another exchange than the client's first
+    (RFC 4253 section 7.1) and sends an answer to it at once."""
+
+    VERSION = b"SSH-2.0-guesser"
+    NAMES = [b"ecdh-sha2-nistp256,curve25519-sha256", b"ssh-ed25519", *[b"aes128-ctr"] * 2,
+             *[b"hmac-sha2-256"] * 2, *[b"none"] * 2, b"", b""]
+
+    def __init__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.last = None
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+        self.thread.start()
+
+    def serve(self):
+        self.peer, _ = self.listener.accept()
+        self.peer.settimeout(TIMEOUT)
+        self.stream = self.peer.makefile("rb")
+        with self.listener, self.peer:
+            self.exchange()
+            self.last = self.receive()
+
+    def send(self, payload):
+        padding = 8 + -(5 + len(payload)) % 8
+        self.peer.sendall(struct.pack(">IB", 1 + len(payload) + padding, padding) + payload
+                          + bytes(padding))
+
+    def receive(self):
+        length, padding = struct.unpack(">IB", self.stream.read(5))
+        return self.stream.read(length - 1)[:length - 1 - padding]
+
+    def exchange(self):
+        self.peer.sendall(self.VERSION + b"\r\n")
+        ours = b"\x14" + bytes(16) + b"".join(map(string, self.NAMES)) + b"\1" + bytes(4)
+        self.send(ours)
+        self.send(b"\x1f" + string(b"the guess"))
+        version = self.stream.readline().rstrip()
+        theirs = self.receive()
+        first = self.receive()
+        key, host = X25519PrivateKey.generate(), Ed25519PrivateKey.generate()
+        secret = key.exchange(X25519PublicKey.from_public_bytes(first[5:])).lstrip(b"\0")
+        shared = string(secret if secret[0] < 128 else b"\0" + secret)
+        host_key = string(string(b"ssh-ed25519") + string(raw(host)))
+        digest = hashlib.sha256(
+            b"".join(map(string, [version, self.VERSION, theirs, ours])) + host_key + first[1:]
+            + string(raw(key)) + shared).digest()
+        signature = string(string(b"ssh-ed25519") + string(host.sign(digest)))
+        self.send(b"\x1f" + host_key + string(raw(key)) + signature)
+        self.send(b"\x15")
+
+
+def check_guess(client, _):
+    guesser = Guesser()
+    with Session(client, guesser, "rekey") as session:
+        session.end(1)
+    guesser.thread.join(TIMEOUT)
+    need(guesser.last == b"\x15", f"{guesser.last} instead of NEWKEYS")
+
+
 # --- stock libssh2 -------------------------------------------------------------------------------
 
 
@@ -305,6 +396,13 @@ def lacking(client, server):
         return {line.partition(":")[0] for line in session.end().splitlines()}
 
 
+def stock_guess(client, _):
+    """The guess is taken for the answer."""
+    with Session(client, Guesser(), "rekey") as session:
+        line = session.end(1)
+        need(line.startswith("error ssh-kex: key exchange failed: the server's answer"), line)
+
+
 # The patch that a test needs, and what is tested without it.
 STOCK = {
     check_listen_path: ("04-streamlocal-forward", stock_listen_path),
@@ -313,7 +411,10 @@ STOCK = {
     check_rekey_bytes: ("06-rekey", stock_rekey_bytes),
     check_stranger: ("06-rekey", stock_rekey),
     check_probe: ("07-sign-at-once", stock_probe),
+    check_guess: ("06-rekey", stock_guess),  # 11-guess, which no macro tells of
 }
+
+
 TESTS = [
     (f"ssh: {CONNECTIONS} connections through a remote port", check_listen),
     (f"ssh: {CONNECTIONS} connections through a remote socket", check_listen_path),
@@ -328,6 +429,9 @@ TESTS = [
     ("ssh: the first login request is signed", check_probe),
     ("ssh: an RSA host key of 1024 bits", check_weak),
     ("ssh: unknown algorithms", check_unknown),
+    ("ssh: no algorithm in common", check_nothing_common),
+    ("ssh: a forged signature of the host's", check_forged),
+    ("ssh: a server that guesses the exchange", check_guess),
 ]
 # Tests that count: debugging output, and the server asks for new keys only once in a long while.
 QUIET = {check_rekey, check_rekey_bytes, check_probe, stock_probe}

@@ -375,10 +375,16 @@ static size_t field_len(libssh2_curve_type curve)
     }
 }
 
-/* Only the uncompressed form is in use (RFC 5656 section 3.1). */
+#define X25519_LEN 32
+
+/* Of the NIST curves only the uncompressed form is in use (RFC 5656 section
+ * 3.1); a point of Curve25519 is its x (RFC 7748 section 5). */
 static bool point_form_ok(libssh2_curve_type curve, const unsigned char *point,
                           size_t len)
 {
+    if (curve == LIBSSH2_EC_CURVE_25519) {
+        return len == X25519_LEN;
+    }
     return len == 1 + 2 * field_len(curve) && point[0] == 0x04;
 }
 
@@ -532,8 +538,6 @@ libssh2_curve_type _libssh2_ecdsa_get_curve_type(libssh2_ecdsa_ctx *ec_ctx)
 }
 
 /* --- Curve25519 and Ed25519 ----------------------------------------------- */
-
-#define X25519_LEN 32
 
 static bool x25519_public(unsigned char *pub, const unsigned char *secret)
 {

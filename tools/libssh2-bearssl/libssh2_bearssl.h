@@ -84,6 +84,9 @@
 /* Uncompressed point of P-521: 04, X, Y. */
 #define EC_MAX_POINT_LEN 133
 
+/* The key exchanges of libssh2_kex.c; stock libssh2 has its own (patch 05). */
+#define LIBSSH2_KEX_METHODS _libssh2_bearssl_kex_methods
+
 /* --- types ---------------------------------------------------------------- */
 
 #define libssh2_sha1_ctx br_sha1_context
@@ -120,7 +123,8 @@ typedef struct {
 typedef enum {
     LIBSSH2_EC_CURVE_NISTP256 = BR_EC_secp256r1,
     LIBSSH2_EC_CURVE_NISTP384 = BR_EC_secp384r1,
-    LIBSSH2_EC_CURVE_NISTP521 = BR_EC_secp521r1
+    LIBSSH2_EC_CURVE_NISTP521 = BR_EC_secp521r1,
+    LIBSSH2_EC_CURVE_25519 = BR_EC_curve25519 /* for key exchange */
 } libssh2_curve_type;
 
 /* A public point, or the private scalar of a key exchange. */
@@ -201,6 +205,8 @@ typedef struct {
  * libssh2 call one from elsewhere, it does not compile.
  */
 #include "libssh2_priv.h"
+
+extern const LIBSSH2_KEX_METHOD *LIBSSH2_KEX_METHODS[];
 
 /* --- the program's part --------------------------------------------------- */
 

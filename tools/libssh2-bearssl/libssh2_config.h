@@ -23,10 +23,9 @@
 #define HAVE_SYS_UIO_H 1
 #define HAVE_UNISTD_H 1
 
-/* What this client never offers: SHA-1, the group that is larger than
- * BearSSL's numbers, RSA certificates (patch 09). */
-#define LIBSSH2_NO_SHA1_KEX
-#define LIBSSH2_NO_DH_GROUP18
+/* What this client never uses: RSA certificates (patch 09), and the texts of
+ * errors (patch 10): eice.h has its own. */
 #define LIBSSH2_NO_RSA_CERTIFICATES
+#define LIBSSH2_NO_ERROR_TEXTS
 
 #endif
