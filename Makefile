@@ -167,13 +167,13 @@ build/%/libbearssl.a: build/%/flags build/deps/src/bearssl.version \
     $(wildcard tools/bearssl/*.c)
 	$(call ARCHIVE,$*,bearssl,$(BEARSSL_FIND),-I$(BEARSSL)/inc -I$(BEARSSL)/src)
 
-# libssh2's core without its crypto backends (ours is tools/libssh2-bearssl),
-# its agent and its reading of private keys.
+# libssh2's core without its crypto backends and its ChaCha20 (ours are in
+# tools/libssh2-bearssl), its agent and its reading of private keys.
 LIBSSH2 = $(CURDIR)/build/deps/src/libssh2
 BACKEND = $(CURDIR)/tools/libssh2-bearssl
 LIBSSH2_FIND = $(LIBSSH2)/src $(BACKEND) -name '*.c' $(foreach n, \
     crypto openssl libgcrypt mbedtls wincng os400qc3 agent agent_win pem \
-    bcrypt_pbkdf blowfish, ! -name $(n).c)
+    bcrypt_pbkdf blowfish chacha, ! -name $(n).c)
 LIBSSH2_FLAGS = -DHAVE_CONFIG_H -DLIBSSH2_MBEDTLS -DLIBSSH2_MBEDTLS_H \
     -include $(BACKEND)/libssh2_bearssl.h -I$(BACKEND) \
     -I$(LIBSSH2)/src -I$(LIBSSH2)/include \

@@ -17,6 +17,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +32,7 @@
 
 typedef struct client {
     LIBSSH2_SESSION *session;
+    int fd;
     uint8_t seed[32];
     uint8_t public_key[32];
     uint8_t blob[BLOB_LEN];
@@ -50,12 +52,33 @@ static void stop(client *c, const char *stage)
     exit(1);
 }
 
-static void need(client *c, int rc, const char *stage)
+/* libssh2 is built without waiting.  False ends a loop around a call. */
+static bool again(const client *c, ssize_t rc)
 {
-    if (rc != 0) {
-        stop(c, stage);
+    struct pollfd p;
+
+    if (rc == LIBSSH2_ERROR_EAGAIN) {
+        p.fd = c->fd;
+        p.events = POLLIN;
+        if ((libssh2_session_block_directions(c->session)
+             & LIBSSH2_SESSION_BLOCK_OUTBOUND) != 0) {
+            p.events = POLLIN | POLLOUT;
+        }
+        (void)poll(&p, 1, 1000);
     }
+    return rc == LIBSSH2_ERROR_EAGAIN;
 }
+
+#define need(c, call, stage) \
+    do { \
+        int need_rc; \
+        do { \
+            need_rc = (call); \
+        } while (again(c, need_rc)); \
+        if (need_rc != 0) { \
+            stop(c, stage); \
+        } \
+    } while (0)
 
 static double now(void)
 {
@@ -129,8 +152,12 @@ static int sign(LIBSSH2_SESSION *session, unsigned char **sig, size_t *sig_len,
 
 static LIBSSH2_CHANNEL *start(client *c, const char *command)
 {
-    LIBSSH2_CHANNEL *const channel = libssh2_channel_open_session(c->session);
+    LIBSSH2_CHANNEL *channel;
 
+    do {
+        channel = libssh2_channel_open_session(c->session);
+    } while (channel == NULL
+             && again(c, libssh2_session_last_errno(c->session)));
     if (channel == NULL) {
         stop(c, "open");
     }
@@ -156,7 +183,9 @@ static size_t read_all(client *c, LIBSSH2_CHANNEL *channel, uint8_t *out,
     ssize_t n = 1;
 
     while (got < len && n > 0) {
-        n = libssh2_channel_read(channel, (char *)out + got, len - got);
+        do {
+            n = libssh2_channel_read(channel, (char *)out + got, len - got);
+        } while (again(c, n));
         if (n < 0) {
             stop(c, "read");
         }
@@ -176,9 +205,12 @@ static void send_up(client *c)
     size_t at = 0;
 
     while (at < c->len) {
-        const ssize_t n = libssh2_channel_write(
-            channel, (const char *)c->data + at, c->len - at);
+        ssize_t n;
 
+        do {
+            n = libssh2_channel_write(channel, (const char *)c->data + at,
+                                      c->len - at);
+        } while (again(c, n));
         if (n < 0) {
             stop(c, "write");
         }
@@ -216,14 +248,15 @@ static void bring_down(client *c)
 static void connect_and_log_in(client *c, const char *port, const char *user)
 {
     void *abstract = c;
-    const int fd = dial(port);
 
+    c->fd = dial(port);
     c->session = libssh2_session_init();
     if (c->session == NULL) {
         exit(2);
     }
+    libssh2_session_set_blocking(c->session, 0);
     choose(c);
-    need(c, libssh2_session_handshake(c->session, fd), "handshake");
+    need(c, libssh2_session_handshake(c->session, c->fd), "handshake");
     need(c,
          libssh2_userauth_publickey(c->session, user, c->blob, sizeof c->blob,
                                     sign, &abstract),

@@ -23,9 +23,10 @@
 #define HAVE_SYS_UIO_H 1
 #define HAVE_UNISTD_H 1
 
-/* What this client never uses: RSA certificates (patch 09), and the texts of
- * errors (patch 10): eice.h has its own. */
+/* What this client never uses: RSA certificates (patch 09), the texts of
+ * errors (patch 10: eice.h has its own), waiting for the network (patch 12). */
 #define LIBSSH2_NO_RSA_CERTIFICATES
 #define LIBSSH2_NO_ERROR_TEXTS
+#define LIBSSH2_NO_BLOCKING
 
 #endif
