@@ -221,21 +221,21 @@ void cli_run_close(cli_run *r);
 /* ---- facts.c ----------------------------------------------------------- */
 
 /* A call and the items it brought, which are kept. */
-typedef struct cli_ask {
+typedef struct cli_call {
     eice_call call;
     eice_params params;
     char text[1536];       /* of the parameters */
     bool asked;
     eice_item *items;
     size_t count;
-} cli_ask;
+} cli_call;
 
-void cli_ask_begin(cli_ask *a, eice_op op);
+void cli_call_begin(cli_call *a, eice_op op);
 /* With the connection of `r`; what is asked runs side by side. */
-void cli_ask_start(cli_run *r, cli_ask *a);
+void cli_call_start(cli_run *r, cli_call *a);
 /* Until all that were asked are done; false when one of them failed. */
-bool cli_ask_wait(cli_run *r, cli_ask *asks, size_t count);
-void cli_ask_end(cli_ask *a);
+bool cli_call_wait(cli_run *r, cli_call *asks, size_t count);
+void cli_call_end(cli_call *a);
 
 /* As eice_item_get; "" where there is no item. Returns `out`. */
 const char *cli_fact(const eice_item *item, const char *path, char *out,
@@ -260,7 +260,7 @@ typedef enum cli_asks {
 /* What AWS tells about a target and what lies around it. Texts are "" and
  * items NULL where nothing is known. */
 typedef struct cli_facts {
-    cli_ask ask[CLI_ASK_COUNT];
+    cli_call ask[CLI_ASK_COUNT];
     const eice_item *instance;
     bool ambiguous;
     const eice_item *endpoint;  /* that of --endpoint-id, or the best of the

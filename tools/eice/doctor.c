@@ -92,7 +92,7 @@ static verdict failed_with(finding *f, const eice_error *e)
 }
 
 /* A call that IAM refused names what is missing. */
-static verdict call_failed(finding *f, const cli_ask *a)
+static verdict call_failed(finding *f, const cli_call *a)
 {
     if (a->call.error.code == EICE_E_AWS_DENIED) {
         f->class_ = CLASS_PERMISSION;
@@ -184,7 +184,7 @@ static verdict look_network(const doctor *d, finding *f)
 
 static verdict look_identity(const doctor *d, finding *f)
 {
-    const cli_ask *a = &d->f.ask[CLI_ASK_IDENTITY];
+    const cli_call *a = &d->f.ask[CLI_ASK_IDENTITY];
 
     if (a->call.error.code != EICE_OK) {
         because(f, "AWS does not accept these keys");
@@ -198,7 +198,7 @@ static verdict look_identity(const doctor *d, finding *f)
 
 static verdict look_instance(const doctor *d, finding *f)
 {
-    const cli_ask *a = &d->f.ask[CLI_ASK_INSTANCES];
+    const cli_call *a = &d->f.ask[CLI_ASK_INSTANCES];
     char type[32];
     size_t i;
 
@@ -278,7 +278,7 @@ static verdict look_address(const doctor *d, finding *f)
 
 static verdict no_endpoint(const doctor *d, finding *f)
 {
-    const cli_ask *a = &d->f.ask[CLI_ASK_ENDPOINTS];
+    const cli_call *a = &d->f.ask[CLI_ASK_ENDPOINTS];
     char vpc[32];
 
     if (d->c->conn.endpoint_id != NULL) {
@@ -458,7 +458,7 @@ static bool any_group(const eice_item *p, const side *peer)
 static verdict groups_let(const doctor *d, const side *own, const side *peer,
                           const char *list, char *names, size_t cap)
 {
-    const cli_ask *a = &d->f.ask[CLI_ASK_GROUPS];
+    const cli_call *a = &d->f.ask[CLI_ASK_GROUPS];
     verdict v = V_FAIL;
     char id[64];
     size_t i;
@@ -510,7 +510,7 @@ static void both_sides(const doctor *d, side *endpoint, side *instance)
 
 static verdict groups_known(const doctor *d, finding *f)
 {
-    const cli_ask *a = &d->f.ask[CLI_ASK_GROUPS];
+    const cli_call *a = &d->f.ask[CLI_ASK_GROUPS];
 
     if (d->f.endpoint == NULL || !a->asked) {
         return V_SKIP;
@@ -598,7 +598,7 @@ static verdict look_groups_in(const doctor *d, finding *f)
 static const eice_item *of_subnet(const doctor *d, cli_asks which,
                                   const char *subnet, const char *fallback)
 {
-    const cli_ask *a = &d->f.ask[which];
+    const cli_call *a = &d->f.ask[which];
     const eice_item *main_one = NULL;
     size_t i;
 
@@ -761,7 +761,7 @@ static verdict look_permissions(const doctor *d, finding *f)
     size_t i;
 
     for (i = 0; i < CLI_ASK_COUNT; i++) {
-        const cli_ask *a = &d->f.ask[i];
+        const cli_call *a = &d->f.ask[i];
 
         if (a->asked && a->call.error.code == EICE_E_AWS_DENIED) {
             seen(f, "%s%s:%s", any ? ", " : "not allowed, and not needed to "

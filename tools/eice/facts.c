@@ -1,7 +1,7 @@
 /* What AWS tells about a target and what lies around it: doctor, policy. */
 #include "cli.h"
 
-void cli_ask_begin(cli_ask *a, eice_op op)
+void cli_call_begin(cli_call *a, eice_op op)
 {
     memset(a, 0, sizeof *a);
     a->call.op = op;
@@ -11,7 +11,7 @@ void cli_ask_begin(cli_ask *a, eice_op op)
 /* The answer's memory goes with the answer: items are copied. */
 static bool keep(void *user, const eice_item *item)
 {
-    cli_ask *a = (cli_ask *)user;
+    cli_call *a = (cli_call *)user;
     eice_item *list = (eice_item *)realloc(
         a->items, (a->count + 1) * sizeof *a->items);
     char *text;
@@ -30,7 +30,7 @@ static bool keep(void *user, const eice_item *item)
     return true;
 }
 
-void cli_ask_start(cli_run *r, cli_ask *a)
+void cli_call_start(cli_run *r, cli_call *a)
 {
     a->call.params = a->params.list;
     a->call.param_count = a->params.count;
@@ -40,7 +40,7 @@ void cli_ask_start(cli_run *r, cli_ask *a)
     a->asked = true;
 }
 
-bool cli_ask_wait(cli_run *r, cli_ask *asks, size_t count)
+bool cli_call_wait(cli_run *r, cli_call *asks, size_t count)
 {
     bool good = true;
     size_t i;
@@ -54,7 +54,7 @@ bool cli_ask_wait(cli_run *r, cli_ask *asks, size_t count)
     return good;
 }
 
-void cli_ask_end(cli_ask *a)
+void cli_call_end(cli_call *a)
 {
     size_t i;
 
@@ -91,7 +91,7 @@ bool cli_in_cidr(const char *cidr, const char *address)
 
 /* ---- around a target --------------------------------------------------- */
 
-static void ask_filter(cli_ask *a, const char *name, const char *value)
+static void ask_filter(cli_call *a, const char *name, const char *value)
 {
     eice_param_filter(&a->params, name, eice_str_c(value));
 }
@@ -126,7 +126,7 @@ static unsigned endpoint_rank(const eice_item *e)
 
 static void choose_endpoint(cli_facts *f, const cli *c)
 {
-    const cli_ask *a = &f->ask[CLI_ASK_ENDPOINTS];
+    const cli_call *a = &f->ask[CLI_ASK_ENDPOINTS];
     size_t i;
 
     for (i = 0; i < a->count; i++) {
@@ -154,7 +154,7 @@ static bool is_gone(const eice_item *instance)
 /* One that is gone counts only where there is no other. */
 static void choose_instance(cli_facts *f)
 {
-    const cli_ask *a = &f->ask[CLI_ASK_INSTANCES];
+    const cli_call *a = &f->ask[CLI_ASK_INSTANCES];
     size_t i;
 
     for (i = 0; i < a->count; i++) {
@@ -180,17 +180,17 @@ static void choose_instance(cli_facts *f)
 
 bool cli_facts_find(cli_facts *f, cli_run *r)
 {
-    cli_ask *a = f->ask;
+    cli_call *a = f->ask;
     bool good;
 
-    cli_ask_begin(&a[CLI_ASK_IDENTITY], EICE_OP_GET_CALLER_IDENTITY);
-    cli_ask_begin(&a[CLI_ASK_INSTANCES], EICE_OP_DESCRIBE_INSTANCES);
-    cli_ask_begin(&a[CLI_ASK_ENDPOINTS], EICE_OP_DESCRIBE_ENDPOINTS);
+    cli_call_begin(&a[CLI_ASK_IDENTITY], EICE_OP_GET_CALLER_IDENTITY);
+    cli_call_begin(&a[CLI_ASK_INSTANCES], EICE_OP_DESCRIBE_INSTANCES);
+    cli_call_begin(&a[CLI_ASK_ENDPOINTS], EICE_OP_DESCRIBE_ENDPOINTS);
     eice_param_target(&a[CLI_ASK_INSTANCES].params, r->c->conn.target);
-    cli_ask_start(r, &a[CLI_ASK_IDENTITY]);
-    cli_ask_start(r, &a[CLI_ASK_INSTANCES]);
-    cli_ask_start(r, &a[CLI_ASK_ENDPOINTS]);
-    good = cli_ask_wait(r, a, CLI_ASK_FOUND);
+    cli_call_start(r, &a[CLI_ASK_IDENTITY]);
+    cli_call_start(r, &a[CLI_ASK_INSTANCES]);
+    cli_call_start(r, &a[CLI_ASK_ENDPOINTS]);
+    good = cli_call_wait(r, a, CLI_ASK_FOUND);
     if (a[CLI_ASK_IDENTITY].count > 0) {
         cli_fact(&a[CLI_ASK_IDENTITY].items[0], "Account", f->account,
                  sizeof f->account);
@@ -206,7 +206,7 @@ bool cli_facts_find(cli_facts *f, cli_run *r)
 }
 
 /* Those of the instance and of the endpoint. */
-static void ask_groups(cli_facts *f, cli_ask *a)
+static void ask_groups(cli_facts *f, cli_call *a)
 {
     eice_items walk;
     eice_item one;
@@ -229,37 +229,37 @@ static void ask_groups(cli_facts *f, cli_ask *a)
 
 void cli_facts_around(cli_facts *f, cli_run *r)
 {
-    cli_ask *a = f->ask;
+    cli_call *a = f->ask;
     char id[64];
     size_t i;
 
-    cli_ask_begin(&a[CLI_ASK_GROUPS], EICE_OP_DESCRIBE_GROUPS);
-    cli_ask_begin(&a[CLI_ASK_INTERFACES], EICE_OP_DESCRIBE_INTERFACES);
-    cli_ask_begin(&a[CLI_ASK_SUBNETS], EICE_OP_DESCRIBE_SUBNETS);
-    cli_ask_begin(&a[CLI_ASK_ACLS], EICE_OP_DESCRIBE_ACLS);
-    cli_ask_begin(&a[CLI_ASK_ROUTES], EICE_OP_DESCRIBE_ROUTE_TABLES);
-    cli_ask_begin(&a[CLI_ASK_IMAGES], EICE_OP_DESCRIBE_IMAGES);
+    cli_call_begin(&a[CLI_ASK_GROUPS], EICE_OP_DESCRIBE_GROUPS);
+    cli_call_begin(&a[CLI_ASK_INTERFACES], EICE_OP_DESCRIBE_INTERFACES);
+    cli_call_begin(&a[CLI_ASK_SUBNETS], EICE_OP_DESCRIBE_SUBNETS);
+    cli_call_begin(&a[CLI_ASK_ACLS], EICE_OP_DESCRIBE_ACLS);
+    cli_call_begin(&a[CLI_ASK_ROUTES], EICE_OP_DESCRIBE_ROUTE_TABLES);
+    cli_call_begin(&a[CLI_ASK_IMAGES], EICE_OP_DESCRIBE_IMAGES);
     ask_groups(f, &a[CLI_ASK_GROUPS]);
     if (cli_fact(f->endpoint, "networkInterfaceIdSet/item", id, sizeof id)[0]
         != 0) {
         eice_param(&a[CLI_ASK_INTERFACES].params, "NetworkInterfaceId.1",
                    eice_str_c(id));
-        cli_ask_start(r, &a[CLI_ASK_INTERFACES]);
+        cli_call_start(r, &a[CLI_ASK_INTERFACES]);
     }
     ask_filter(&a[CLI_ASK_SUBNETS], "vpc-id", f->vpc);
     ask_filter(&a[CLI_ASK_ACLS], "vpc-id", f->vpc);
     ask_filter(&a[CLI_ASK_ROUTES], "vpc-id", f->vpc);
     if (a[CLI_ASK_GROUPS].params.count > 0) {
-        cli_ask_start(r, &a[CLI_ASK_GROUPS]);
+        cli_call_start(r, &a[CLI_ASK_GROUPS]);
     }
     for (i = CLI_ASK_SUBNETS; f->vpc[0] != 0 && i <= CLI_ASK_ROUTES; i++) {
-        cli_ask_start(r, &a[i]);
+        cli_call_start(r, &a[i]);
     }
     if (cli_fact(f->instance, "imageId", id, sizeof id)[0] != 0) {
         eice_param(&a[CLI_ASK_IMAGES].params, "ImageId.1", eice_str_c(id));
-        cli_ask_start(r, &a[CLI_ASK_IMAGES]);
+        cli_call_start(r, &a[CLI_ASK_IMAGES]);
     }
-    (void)cli_ask_wait(r, a, CLI_ASK_COUNT);
+    (void)cli_call_wait(r, a, CLI_ASK_COUNT);
     if (a[CLI_ASK_INTERFACES].count > 0) {
         cli_fact(&a[CLI_ASK_INTERFACES].items[0], "privateIpAddress",
                  f->endpoint_address, sizeof f->endpoint_address);
@@ -271,7 +271,7 @@ void cli_facts_free(cli_facts *f)
     size_t i;
 
     for (i = 0; i < CLI_ASK_COUNT; i++) {
-        cli_ask_end(&f->ask[i]);
+        cli_call_end(&f->ask[i]);
     }
 }
 
