@@ -91,6 +91,8 @@ typedef struct cli {
         bool checksum;
         uint32_t limit;    /* Kbit/s; 0: none */
     } cp;
+    const char *use;       /* policy --for */
+    bool check;            /* policy --check */
     bool all;              /* doctor --all */
     /* Unknown host keys under EICE_POLICY_ASK; NULL refuses them. `user` is
      * this cli. */
@@ -121,6 +123,7 @@ int cli_ec2(cli *c);
 /* One of `ec2-instance-connect`, or NULL. */
 const cli_command *cli_ec2_command(const char *name);
 int cli_doctor(cli *c);
+int cli_policy(cli *c);
 int cli_version(cli *c);
 
 /* ---- args.c ------------------------------------------------------------ */
@@ -243,6 +246,14 @@ const char *cli_fact(const eice_item *item, const char *path, char *out,
 /* "10.0.0.0/8" and the like. */
 bool cli_in_cidr(const char *cidr, const char *address);
 
+typedef struct cli_identity {
+    char account[16];
+    char arn[200];
+    char partition[24];    /* second word of ARNs: "aws", "aws-cn", ... */
+} cli_identity;
+
+void cli_whose(const eice_item *identity, cli_identity *out);
+
 typedef enum cli_asks {
     CLI_ASK_IDENTITY,
     CLI_ASK_INSTANCES,
@@ -265,8 +276,7 @@ typedef struct cli_facts {
     bool ambiguous;
     const eice_item *endpoint;  /* that of --endpoint-id, or the best of the
                                    instance's VPC */
-    char account[16];
-    char arn[200];
+    cli_identity who;
     char id[32];
     char vpc[32];
     char subnet[32];

@@ -190,7 +190,7 @@ static verdict look_identity(const doctor *d, finding *f)
         because(f, "AWS does not accept these keys");
         return failed_with(f, &a->call.error);
     }
-    seen(f, "%s", d->f.arn);
+    seen(f, "%s", d->f.who.arn);
     return V_OK;
 }
 
@@ -207,7 +207,7 @@ static verdict look_instance(const doctor *d, finding *f)
     }
     if (d->f.instance == NULL) {
         seen(f, "nothing is called %s in %s of account %s",
-             d->c->conn.target, d->region, d->f.account);
+             d->c->conn.target, d->region, d->f.who.account);
         because(f, "the name, the Region or the account is another");
         mend(f, "eice ls --region all");
         return V_FAIL;
@@ -834,10 +834,8 @@ static void denied(const doctor *d, finding *f, const char *action,
     because(f, "the identity lacks a permission, or a condition of it is "
                "not met");
     mend(f, "allow %s on arn:%s:ec2:%s:%s:%s/%s (see eice policy)", action,
-         strncmp(d->region, "cn-", 3) == 0        ? "aws-cn"
-         : strncmp(d->region, "us-gov-", 7) == 0 ? "aws-us-gov"
-                                                  : "aws",
-         d->region, d->f.account, kind, id);
+         d->f.who.partition,
+         d->region, d->f.who.account, kind, id);
 }
 
 static verdict look_push(const doctor *d, finding *f)

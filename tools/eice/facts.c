@@ -89,13 +89,6 @@ bool cli_in_cidr(const char *cidr, const char *address)
     return true;
 }
 
-/* ---- around a target --------------------------------------------------- */
-
-static void ask_filter(cli_call *a, const char *name, const char *value)
-{
-    eice_param_filter(&a->params, name, eice_str_c(value));
-}
-
 const char *cli_fact(const eice_item *item, const char *path, char *out,
                      size_t cap)
 {
@@ -104,6 +97,25 @@ const char *cli_fact(const eice_item *item, const char *path, char *out,
     }
     out[0] = 0;
     return out;
+}
+
+void cli_whose(const eice_item *identity, cli_identity *out)
+{
+    eice_str rest;
+
+    cli_fact(identity, "Account", out->account, sizeof out->account);
+    cli_fact(identity, "Arn", out->arn, sizeof out->arn);
+    rest = eice_str_c(out->arn);
+    (void)eice_str_cut(&rest, ':');
+    eice_copy_text(out->partition, sizeof out->partition,
+                   eice_str_cut(&rest, ':'));
+}
+
+/* ---- around a target --------------------------------------------------- */
+
+static void ask_filter(cli_call *a, const char *name, const char *value)
+{
+    eice_param_filter(&a->params, name, eice_str_c(value));
 }
 
 /* Usable first, then one on its way, then whatever is there. */
@@ -192,9 +204,7 @@ bool cli_facts_find(cli_facts *f, cli_run *r)
     cli_call_start(r, &a[CLI_ASK_ENDPOINTS]);
     good = cli_call_wait(r, a, CLI_ASK_FOUND);
     if (a[CLI_ASK_IDENTITY].count > 0) {
-        cli_fact(&a[CLI_ASK_IDENTITY].items[0], "Account", f->account,
-                 sizeof f->account);
-        cli_fact(&a[CLI_ASK_IDENTITY].items[0], "Arn", f->arn, sizeof f->arn);
+        cli_whose(&a[CLI_ASK_IDENTITY].items[0], &f->who);
     }
     choose_instance(f);
     choose_endpoint(f, r->c);
