@@ -1881,8 +1881,9 @@ typedef struct eice_tunnel_opts {
     uint32_t ping_ms;            /* 0 is 60000: a ping when so long nothing
                                     came in; UINT32_MAX never */
     bool direct;                 /* no endpoint is between: bytes go as they
-                                    are. Only private_ip (of any kind), port,
-                                    now_ms and target_timeout_ms count */
+                                    are. Only private_ip (of any kind, or a
+                                    name: it is for messages), port, now_ms
+                                    and target_timeout_ms count */
 } eice_tunnel_opts;
 
 #define EICE_TUNNEL_BYTES 32768 /* the whole struct fits in this */
@@ -3113,9 +3114,17 @@ typedef enum eice_route {
     EICE_ROUTE_ENDPOINT, /* through an EC2 Instance Connect Endpoint */
     EICE_ROUTE_DIRECT,   /* plain TCP: its public IPv4 address, else IPv6,
                             else private; SSH is what protects it */
-    EICE_ROUTE_AUTO      /* as the AWS CLI: a public IPv4 address directly,
+    EICE_ROUTE_AUTO,     /* as the AWS CLI: a public IPv4 address directly,
                             else a private one through the endpoint, else
                             IPv6 directly */
+    EICE_ROUTE_SERIAL    /* GOAL_SSH: the instance's serial console, at the
+                            host that the Region has for it; nothing of the
+                            instance's network is needed. The key is pushed
+                            with SendSerialConsoleSSHPublicKey, `user` is
+                            INSTANCE.port0, whatever is given, and the host
+                            key is the one that AWS publishes. Ask for a
+                            terminal and a shell. One session an instance,
+                            and 30 s between two */
 } eice_route;
 
 /* Texts are borrowed for the life of the connection. */
@@ -3167,6 +3176,9 @@ typedef struct eice_conn_opts {
     const char *host_key_types;
     const char *host_key_alias;  /* name in the host key file; NULL is the
                                     instance's id, or what stands for it */
+    const char *host_key;        /* "SHA256:...": the only host key accepted,
+                                    whatever policy and file say; or NULL */
+    const char *serial_host;     /* ROUTE_SERIAL; NULL: that of the Region */
     eice_key_kind key_type;      /* of the ephemeral key. RSA, for hosts in
                                     FIPS mode, is made within one step */
     eice_route route;
@@ -13916,11 +13928,11 @@ EICEI_PRIVATE const char *eicei_tunnel_mistake(const eice_tunnel_opts *o)
 {
     eice_ip ip;
 
+    if (o->direct && o->private_ip.len > 0) {
+        return NULL;
+    }
     if (!eice_ip_parse(o->private_ip, &ip)) {
         return "private_ip is not an IP address";
-    }
-    if (o->direct) {
-        return NULL;
     }
     if (o->host.len == 0) {
         return "host is missing";
@@ -21224,9 +21236,11 @@ struct eice_conn {
     eice_endpoint endpoint;
     bool chosen;
     char instance_id[40];     /* to push to; "" until it is known */
-    char private_ip[EICE_IP_TEXT];
+    char private_ip[256];     /* or the host of ROUTE_SERIAL */
     char tunnel_host[256];
     char host_name[128];
+    char serial_user[48];
+    bool serial_other;        /* the other name of the host is tried */
 
     eice_user_key own_key;    /* the ephemeral key */
     uint8_t key_blob[EICE_MAX_KEY_BLOB];
@@ -22301,7 +22315,7 @@ EICEI_PRIVATE void eicei_call_fail(eice_conn *c, eicei_call *k)
     }
     /* "no such instance" or "stopped" is a better first cause than what a
      * push to that instance says, so it may speak first */
-    if (k->op == EICE_OP_SEND_SSH_PUBLIC_KEY && lookup != EICEI_CALL_IDLE
+    if (k == &c->calls[EICE_OP_SEND_SSH_PUBLIC_KEY] && lookup != EICEI_CALL_IDLE
         && lookup != EICEI_CALL_DONE) {
         c->held = k->error;
         return;
@@ -23125,7 +23139,9 @@ EICEI_PRIVATE void eicei_instances_judge(eice_conn *c)
         eice_fail(&e, EICE_E_NO_INSTANCE, EICE_STAGE_TARGET,
                   "no instance matches %s in %s", c->o.target, region);
     } else if (strcmp(i->state, "running") != 0
-               && strcmp(i->state, "pending") != 0) {
+               && strcmp(i->state, "pending") != 0
+               && (c->o.route != EICE_ROUTE_SERIAL
+                   || strcmp(i->state, "stopping") != 0)) {
         eice_fail(&e, EICE_E_NOT_RUNNING, EICE_STAGE_TARGET,
                   "instance %s is %s%s%s", i->id, i->state,
                   i->state_reason[0] != 0 ? ": " : "", i->state_reason);
@@ -23143,6 +23159,151 @@ EICEI_PRIVATE void eicei_instances_judge(eice_conn *c)
     if (c->held.code != EICE_OK) {
         eicei_conn_fail(c, &c->held);
     }
+}
+
+/* ---- the serial console ------------------------------------------------ */
+
+/* docs.aws.amazon.com/AWSEC2/latest/UserGuide/connect-to-serial-console.html:
+ * one host key for each Region, SHA-256. The newer Regions, whose hosts are
+ * named otherwise, come last. */
+static const struct {
+    const char *region;
+    const char *print;
+} eicei_serial_hosts[] = {
+    {"us-east-1",
+     "dXwn5ma/xadVMeBZGEru5l2gx+yI5LDiJaLUcz0FMmw"},
+    {"us-east-2",
+     "EhwPkTzRtTY7TRSzz26XbB0/HvV9jRM7mCZN0xw/d/0"},
+    {"us-west-1",
+     "OHldlcMET8u7QLSX3jmRTRAPFHVtqbyoLZBMUCqiH3Y"},
+    {"us-west-2",
+     "EMCIe23TqKaBI6yGHainqZcMwqNkDhhAVHa1O2JxVUc"},
+    {"ca-central-1",
+     "P2O2jOZwmpMwkpO6YW738FIOTHdUTyEv2gczYMMO7s4"},
+    {"sa-east-1",
+     "rd2+/32Ognjew1yVIemENaQzC+Botbih62OqAPDq1dI"},
+    {"eu-central-1",
+     "aCMFS/yIcOdOlkXvOl8AmZ1Toe+bBnrJJ3Fy0k0De2c"},
+    {"eu-west-1",
+     "h2AaGAWO4Hathhtm6ezs3Bj7udgUxi2qTrHjZAwCW6E"},
+    {"eu-west-2",
+     "a69rd5CE/AEG4Amm53I6lkD1ZPvS/BCV3tTPW2RnJg8"},
+    {"eu-west-3",
+     "q8ldnAf9pymeNe8BnFVngY3RPAr/kxswJUzfrlxeEWs"},
+    {"eu-north-1",
+     "tkGFFUVUDvocDiGSS3Cu8Gdl6w2uI32EPNpKFKLwX84"},
+    {"ap-south-1",
+     "oBLXcYmklqHHEbliARxEgH8IsO51rezTPiSM35BsU40"},
+    {"ap-northeast-1",
+     "RQfsDCZTOfQawewTRDV1t9Em/HMrFQe+CRlIOT5um4k"},
+    {"ap-northeast-2",
+     "FoqWXNX+DZ++GuNTztg9PK49WYMqBX+FrcZM2dSrqrI"},
+    {"ap-southeast-1",
+     "PLFNn7WnCQDHx3qmwLu1Gy/O8TUX7LQgZuaC6L45CoY"},
+    {"ap-southeast-2",
+     "yFvMwUK9lEUQjQTRoXXzuN+cW9/VSe9W984Cf5Tgzo4"},
+    {"us-gov-east-1",
+     "tIwe19GWsoyLClrtvu38YEEh+DHIkqnDcZnmtebvF28"},
+    {"us-gov-west-1",
+     "kfOFRWLaOZfB+utbd3bRf8OlPf8nGO2YZLqXZiIw5DQ"},
+    {"af-south-1",
+     "RMWWZ2fVePeJUqzjO5jL2KIgXsczoHlz21Ed00biiWI"},
+    {"ap-east-1",
+     "T0Q1lpiXxChoZHplnAkjbP7tkm2xXViC9bJFsjYnifk"},
+    {"ap-south-2",
+     "WJgPBSwV4/shN+OPITValoewAuYj15DVW845JEhDKRs"},
+    {"ap-southeast-3",
+     "5ZwgrCh+lfns32XITqL/4O0zIfbx4bZgsYFqy3o8mIk"},
+    {"ap-southeast-4",
+     "Avaq27hFgLvjn5gTSShZ0oV7h90p0GG46wfOeT6ZJvM"},
+    {"ap-northeast-3",
+     "Am0/jiBKBnBuFnHr9aXsgEV3G8Tu/vVHFXE/3UcyjsQ"},
+    {"eu-south-1",
+     "lC0kOVJnpgFyBVrxn0A7n99ecLbXSX95cuuS7X7QK30"},
+    {"eu-south-2",
+     "GoCW2DFRlu669QNxqFxEcsR6fZUz/4F4n7T45ZcwoEc"},
+    {"eu-central-2",
+     "8Ppx2mBMf6WdCw0NUlzKfwM4/IfRz4OaXFutQXWp6mk"},
+    {"me-south-1",
+     "nPjLLKHu2QnLdUq2kVArsoK5xvPJOMRJKCBzCDqC3k8"},
+    {"me-central-1",
+     "zpb5duKiBZ+l0dFwPeyykB4MPBYhI/XzXNeFSDKBvLE"},
+    {"cn-north-1",
+     "2gHVFy4H7uU3+WaFUxD28v/ggMeqjvSlgngpgLgGT+Y"},
+    {"cn-northwest-1",
+     "TdgrNZkiQOdVfYEBUhO4SzUA09VWI5rYOZGTogpwmiM"},
+};
+
+#define EICEI_SERIAL_OLD 18u
+
+/* The row of a Region; one behind the table for those it lacks. */
+EICEI_PRIVATE size_t eicei_serial_row(const char *region)
+{
+    size_t i = 0;
+
+    while (i < EICEI_LEN(eicei_serial_hosts)
+           && strcmp(eicei_serial_hosts[i].region, region) != 0) {
+        i++;
+    }
+    return i;
+}
+
+/* What the Region's host must offer, "SHA256:..."; "" when it is unknown. */
+EICEI_PRIVATE const char *eicei_serial_print(const eice_conn *c,
+                                             char out[EICE_FINGERPRINT])
+{
+    const size_t i = eicei_serial_row(c->cred.settings.region);
+    eice_buf b;
+
+    eice_buf_init(&b, out, EICE_FINGERPRINT);
+    if (i < EICEI_LEN(eicei_serial_hosts) && !eicei_set(c->o.serial_host)) {
+        eice_putf(&b, "SHA256:%s", eicei_serial_hosts[i].print);
+    }
+    return eice_buf_c(&b);
+}
+
+/* Two schemes are in use; which one a Region has that is not in the table is
+ * seen by trying. */
+EICEI_PRIVATE void eicei_serial_choose(eice_conn *c)
+{
+    const char *region = c->cred.settings.region;
+    const size_t i = eicei_serial_row(region);
+    const bool newer = c->serial_other
+                       || (i >= EICEI_SERIAL_OLD
+                           && i < EICEI_LEN(eicei_serial_hosts));
+    const bool china = strncmp(region, "cn-", 3) == 0;
+    const bool gov = strncmp(region, "us-gov-", 7) == 0;
+    eice_buf b;
+
+    eice_buf_init(&b, c->tunnel_host, sizeof c->tunnel_host);
+    if (eicei_set(c->o.serial_host)) {
+        eice_put_c(&b, c->o.serial_host);
+    } else if (newer) {
+        eice_putf(&b, "ec2-serial-console.%s.api.%s", region,
+                  china ? "amazonwebservices.com.cn" : "aws");
+    } else {
+        eice_putf(&b, "serial-console.ec2-instance-connect.%s.%s", region,
+                  gov ? "amazonaws.com" : "aws");
+    }
+    (void)eice_buf_c(&b);
+    eice_buf_init(&b, c->serial_user, sizeof c->serial_user);
+    eice_putf(&b, "%s.port0", c->instance_id);
+    (void)eice_buf_c(&b);
+    c->o.user = c->serial_user;
+}
+
+/* The host does not answer to its name: has it the other one? */
+EICEI_PRIVATE bool eicei_serial_again(eice_conn *c, const eice_error *e)
+{
+    if (c->o.route != EICE_ROUTE_SERIAL || c->serial_other
+        || e->stage != EICE_STAGE_RESOLVE || eicei_set(c->o.serial_host)
+        || eicei_serial_row(c->cred.settings.region)
+               < EICEI_LEN(eicei_serial_hosts)) {
+        return false;
+    }
+    c->serial_other = true;
+    c->chosen = false;
+    return true;
 }
 
 /* ---- the endpoint ------------------------------------------------------ */
@@ -23292,6 +23453,7 @@ EICEI_PRIVATE bool eicei_is_direct(const eice_conn *c)
     const eice_instance *i = &c->instance;
 
     return c->o.via != NULL || c->o.route == EICE_ROUTE_DIRECT
+           || c->o.route == EICE_ROUTE_SERIAL
            || (c->o.route == EICE_ROUTE_AUTO
                && (i->public_ip[0] != 0
                    || (i->private_ip[0] == 0 && i->ipv6[0] != 0)));
@@ -23301,6 +23463,9 @@ EICEI_PRIVATE const char *eicei_address(const eice_conn *c)
 {
     const eice_instance *i = &c->instance;
 
+    if (c->o.route == EICE_ROUTE_SERIAL) {
+        return c->tunnel_host;
+    }
     if (eicei_set(c->o.private_ip)) {
         return c->o.private_ip;
     }
@@ -23321,7 +23486,9 @@ EICEI_PRIVATE void eicei_choose(eice_conn *c)
     const eice_instance *i = &c->instance;
     eice_error e;
 
-    if (eicei_is_direct(c)) {
+    if (c->o.route == EICE_ROUTE_SERIAL) {
+        eicei_serial_choose(c);
+    } else if (eicei_is_direct(c)) {
         eicei_copy_c(c->tunnel_host, sizeof c->tunnel_host,
                      eicei_address(c));
     } else if (eicei_set(c->o.endpoint_id) && eicei_set(c->o.endpoint_dns)) {
@@ -23340,6 +23507,8 @@ EICEI_PRIVATE void eicei_choose(eice_conn *c)
     }
     if (eicei_set(c->o.host_key_alias)) {
         eicei_copy_c(c->host_name, sizeof c->host_name, c->o.host_key_alias);
+    } else if (c->o.route == EICE_ROUTE_SERIAL) {
+        eicei_copy_c(c->host_name, sizeof c->host_name, c->tunnel_host);
     } else if (c->instance_id[0] != 0) {
         eicei_copy_c(c->host_name, sizeof c->host_name, c->instance_id);
     } else {
@@ -23391,6 +23560,7 @@ EICEI_PRIVATE bool eicei_key_taken(const eice_conn *c)
 
 EICEI_PRIVATE void eicei_push_start(eice_conn *c)
 {
+    const bool serial = c->o.route == EICE_ROUTE_SERIAL;
     eicei_call *k = &c->calls[EICE_OP_SEND_SSH_PUBLIC_KEY];
 
     if (!c->key_ready) {
@@ -23398,11 +23568,13 @@ EICEI_PRIVATE void eicei_push_start(eice_conn *c)
     }
     k->param_count = 0;
     eicei_call_param(k, "InstanceId", eice_str_c(c->instance_id));
-    eicei_call_param(k, "InstanceOSUser", eice_str_c(c->o.user));
+    eicei_call_param(k, serial ? "SerialPort" : "InstanceOSUser",
+                     eice_str_c(serial ? "0" : c->o.user));
     eicei_call_param(k, "SSHPublicKey", eice_str_c(c->key_line));
     c->pushed = false;
     c->pushed_ms = c->now.ms; /* its 60 s run from here at the earliest */
-    eicei_call_start(c, EICE_OP_SEND_SSH_PUBLIC_KEY);
+    eicei_call_begin(c, k, serial ? EICE_OP_SEND_SERIAL_KEY
+                                  : EICE_OP_SEND_SSH_PUBLIC_KEY);
 }
 
 /* ---- results ----------------------------------------------------------- */
@@ -23445,6 +23617,7 @@ EICEI_PRIVATE void eicei_call_result(eice_conn *c, eicei_call *k)
         (void)eice_aws_identity(k->reply, &c->identity, &k->error);
         break;
     case EICE_OP_SEND_SSH_PUBLIC_KEY:
+    case EICE_OP_SEND_SERIAL_KEY:
         c->pushed = true;
         break;
     case EICE_OP_ASSUME_WEB_IDENTITY:
@@ -23733,6 +23906,8 @@ EICEI_PRIVATE void eicei_tunnel_failed(eice_conn *c, const eice_error *e)
     if (cause.http_status >= 400 && cause.http_status < 500
         && !c->tunnel_clock_retried && c->clock_offset != before) {
         c->tunnel_clock_retried = true;
+    } else if (eicei_serial_again(c, &cause)) {
+        c->tunnel_wake = c->now.ms;
     } else if (cause.retryable
                && ++c->tunnel_tries < c->cred.settings.max_attempts) {
         c->tunnel_wake = c->now.ms + eicei_backoff(c, c->tunnel_tries);
@@ -23955,16 +24130,51 @@ EICEI_PRIVATE void eicei_hostkey_unknown(eice_conn *c)
     a->need.text = eice_str_trim(eice_buf_str(&line));
 }
 
+/* One key is right, and it is known which. */
+EICEI_PRIVATE void eicei_hostkey_pinned(eice_conn *c, const char *pin)
+{
+    const eice_str blob = eice_ssh_host_key(c->ssh);
+    char print[EICE_FINGERPRINT];
+    eice_error e;
+
+    eice_key_fingerprint(print, blob.ptr, blob.len);
+    if (strcmp(print, pin) == 0) {
+        eicei_hostkey_accept(c);
+        return;
+    }
+    memset(&e, 0, sizeof e);
+    eice_fail(&e, EICE_E_HOST_KEY_CHANGED, EICE_STAGE_HOSTKEY,
+              "%s: it offers %s, not %s, which %s", c->host_name, print, pin,
+              pin == c->o.host_key ? "was given" : "AWS publishes");
+    eicei_copy_c(e.remedy, sizeof e.remedy,
+                 pin == c->o.host_key
+                     ? "do not connect unless you know why"
+                     : "do not connect; if AWS publishes another fingerprint "
+                       "by now, give it with --host-key");
+    eice_ssh_refuse(c->ssh, &e);
+    eicei_conn_fail(c, &e);
+}
+
 EICEI_PRIVATE void eicei_hostkey_check(eice_conn *c)
 {
     const eice_str blob = eice_ssh_host_key(c->ssh);
+    char print[EICE_FINGERPRINT];
     unsigned line = 0;
 
+    if (eicei_set(c->o.host_key)) {
+        eicei_hostkey_pinned(c, c->o.host_key);
+        return;
+    }
     if (c->o.policy == EICE_POLICY_OFF) {
         eicei_attempt_says(eicei_conn_warn(c, EICE_STAGE_HOSTKEY),
                            "the host key of %s is not verified",
                            c->host_name);
         eicei_hostkey_accept(c);
+        return;
+    }
+    if (c->o.route == EICE_ROUTE_SERIAL
+        && eicei_serial_print(c, print)[0] != 0) {
+        eicei_hostkey_pinned(c, print);
         return;
     }
     switch (eice_known_hosts_check(eicei_known_text(c),
@@ -24191,6 +24401,9 @@ EICEI_PRIVATE bool eicei_wants_instance(const eice_conn *c)
 {
     const bool by_id = eicei_is_instance_id(c->o.target);
 
+    if (c->o.route == EICE_ROUTE_SERIAL) {
+        return !by_id;
+    }
     if (c->o.goal == EICE_GOAL_FIND || (eicei_wants_push(c) && !by_id)) {
         return true;
     }

@@ -112,6 +112,9 @@ typedef struct cli_command {
 } cli_command;
 
 int cli_ssh(cli *c);
+/* The session, once all is settled. */
+int cli_session(cli *c);
+int cli_serial(cli *c);
 int cli_forward_run(cli *c);
 int cli_proxy(cli *c);
 int cli_cp(cli *c);

@@ -360,8 +360,8 @@ static int result(session *s)
     const unsigned state = eice_channel_state(s->ssh, s->channel);
     const cli *c = s->r->c;
 
-    if (s->hung_up) {
-        return CLI_SSH_FAILED;
+    if (s->hung_up) { /* of a serial console the ordinary end */
+        return c->conn.route == EICE_ROUTE_SERIAL ? CLI_OK : CLI_SSH_FAILED;
     }
     if ((state & EICE_CHAN_CLOSED) == 0) {
         (void)cli_run_good(s->r);
@@ -528,14 +528,38 @@ static int serve(session *s)
     return open_channel(s) ? converse(s) : CLI_SSH_FAILED;
 }
 
-int cli_ssh(cli *c)
+int cli_session(cli *c)
 {
-    session *s;
+    session *s = (session *)calloc(1, sizeof *s);
     cli_run r;
-    int status;
+    int status = CLI_SSH_FAILED;
     eice_str banner;
 
     memset(&r, 0, sizeof r);
+    c->conn.goal = EICE_GOAL_SSH;
+    if (s != NULL && cli_login_key(c) && connect_session(&r, c)) {
+        s->r = &r;
+        s->ssh = eice_conn_ssh(r.conn);
+        banner = eice_ssh_auth_banner(s->ssh);
+        if (!c->quiet && banner.len > 0) {
+            fwrite(banner.ptr, 1, banner.len, stderr);
+        }
+        if (c->conn.route == EICE_ROUTE_SERIAL) {
+            cli_say(c, "serial console of %s: Enter brings its login "
+                       "prompt%s", c->conn.target,
+                    c->escape == '~' ? ", ~. leaves" : "");
+        }
+        status = serve(s);
+    }
+    free(s);
+    cli_run_close(&r);
+    return status;
+}
+
+int cli_ssh(cli *c)
+{
+    int status;
+
     if (c->argc < 1) {
         return cli_usage_error(c, "no target", NULL);
     }
@@ -543,7 +567,6 @@ int cli_ssh(cli *c)
     if (status >= 0) {
         return status;
     }
-    status = CLI_SSH_FAILED;
     if (c->subsystem && c->argc < 2 && c->remote_command == NULL) {
         return cli_usage_error(c, "-s: no subsystem", NULL);
     }
@@ -553,18 +576,5 @@ int cli_ssh(cli *c)
     }
     c->no_command = c->no_command || c->stdio_to != NULL;
     c->no_stdin = c->no_stdin || c->background;
-    c->conn.goal = EICE_GOAL_SSH;
-    s = (session *)calloc(1, sizeof *s);
-    if (s != NULL && cli_login_key(c) && connect_session(&r, c)) {
-        s->r = &r;
-        s->ssh = eice_conn_ssh(r.conn);
-        banner = eice_ssh_auth_banner(s->ssh);
-        if (!c->quiet && banner.len > 0) {
-            fwrite(banner.ptr, 1, banner.len, stderr);
-        }
-        status = serve(s);
-    }
-    free(s);
-    cli_run_close(&r);
-    return status;
+    return cli_session(c);
 }

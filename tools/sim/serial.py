@@ -19,10 +19,10 @@ PORT_SUFFIX = ".port0"
 
 RELAY = '''\
 """Carries the terminal of one session to the simulator and back."""
-import os, select, socket, sys, tty
+import os, select, socket, sys, termios, tty
 if not os.isatty(0) or "SSH_ORIGINAL_COMMAND" in os.environ:
     sys.exit("The serial console takes a terminal and a shell, nothing else.")
-tty.setraw(0)
+tty.setraw(0, termios.TCSANOW)  # what was typed already is not lost
 sock = socket.socket(socket.AF_UNIX)
 sock.connect({socket!r})
 sock.sendall(os.environ["USER"].encode() + b"\\n")
