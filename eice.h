@@ -1652,6 +1652,23 @@ EICE_API ptrdiff_t eice_agent_serve(const uint8_t seed[32],
                                     const uint8_t public_key[32], eice_str in,
                                     eice_buf *out);
 
+/* The other side: what to ask an agent, and what it answers; messages without
+ * their length here. `eice_agent_ask_keys` and `eice_agent_ask_sign` append a
+ * request with its length; the flags of a signature follow from `algorithm`.
+ * EICE_AGENT_MAX is room for a request about a login. */
+EICE_API void eice_agent_ask_keys(eice_buf *out);
+EICE_API void eice_agent_ask_sign(eice_buf *out, eice_str blob, eice_str data,
+                                  eice_str algorithm);
+/* The keys of an answer, a slice of it; false: it is no such answer. Each call
+ * of `eice_agent_next` takes one off; false at the end, or what is malformed. */
+EICE_API bool eice_agent_keys(eice_str answer, eice_str *keys);
+EICE_API bool eice_agent_next(eice_str *keys, eice_str *blob,
+                              eice_str *comment);
+/* The raw signature, as an eice_sign_fn gives it. Its length, -1 when it was
+ * refused, is malformed, longer than `cap` or of another algorithm. */
+EICE_API ptrdiff_t eice_agent_signature(eice_str answer, eice_str algorithm,
+                                        uint8_t *sig, size_t cap);
+
 /* Signs what RFC 4252 7 says with a user key: `algorithm` is the signature
  * algorithm (ssh-ed25519, rsa-sha2-256, ...). Writes the raw signature; for
  * ECDSA the two numbers as RFC 5656 3.1.2 has them. Returns its length, 0 for
@@ -11007,6 +11024,67 @@ EICE_API ptrdiff_t eice_agent_serve(const uint8_t seed[32],
     return out->overflow ? -1 : (ptrdiff_t)n + 4;
 }
 
+EICE_API void eice_agent_ask_keys(eice_buf *out)
+{
+    eicei_key_put_u32(out, 1);
+    eice_put_byte(out, EICEI_AGENT_IDENTITIES);
+}
+
+EICE_API void eice_agent_ask_sign(eice_buf *out, eice_str blob, eice_str data,
+                                  eice_str algorithm)
+{
+    eicei_key_put_u32(out, 1 + 4 + blob.len + 4 + data.len + 4);
+    eice_put_byte(out, EICEI_AGENT_SIGN);
+    eicei_key_put(out, blob);
+    eicei_key_put(out, data);
+    eicei_key_put_u32(out, eice_str_is(algorithm, "rsa-sha2-256")   ? 2
+                           : eice_str_is(algorithm, "rsa-sha2-512") ? 4
+                                                                    : 0);
+}
+
+EICE_API bool eice_agent_keys(eice_str answer, eice_str *keys)
+{
+    uint32_t count;
+
+    if (answer.len == 0 || answer.ptr[0] != EICEI_AGENT_IDENTITIES_ANSWER) {
+        return false;
+    }
+    *keys = eice_str_make(answer.ptr + 1, answer.len - 1);
+    return eicei_key_u32(keys, &count);
+}
+
+EICE_API bool eice_agent_next(eice_str *keys, eice_str *blob,
+                              eice_str *comment)
+{
+    return eicei_key_get(keys, blob) && eicei_key_get(keys, comment);
+}
+
+EICE_API ptrdiff_t eice_agent_signature(eice_str answer, eice_str algorithm,
+                                        uint8_t *sig, size_t cap)
+{
+    eice_str all;
+    eice_str format;
+    eice_str raw;
+
+    if (answer.len == 0 || answer.ptr[0] != EICEI_AGENT_SIGN_RESPONSE) {
+        return -1;
+    }
+    answer = eice_str_make(answer.ptr + 1, answer.len - 1);
+    if (!eicei_key_get(&answer, &all) || !eicei_key_get(&all, &format)
+        || !eice_str_eq(format, algorithm)) {
+        return -1;
+    }
+    raw = all; /* keys in hardware: flags and a counter follow */
+    if (!eice_str_starts(format, "sk-") && !eicei_key_get(&all, &raw)) {
+        return -1;
+    }
+    if (raw.len == 0 || raw.len > cap) {
+        return -1;
+    }
+    memcpy(sig, raw.ptr, raw.len);
+    return (ptrdiff_t)raw.len;
+}
+
 /* ---- private keys ------------------------------------------------------ */
 
 /* A positive number (RFC 4251 5, mpint), zeros before it left out. */
@@ -18651,6 +18729,7 @@ struct eice_ssh {
     size_t out_at;
     bool starved;         /* libssh2 got no memory: its state is unknown */
     bool no_signature;    /* the caller's key did not sign */
+    bool signing;         /* and has not done it yet */
     bool asked;           /* by the caller, since the last step */
     bool ended;           /* no byte will come */
     bool dead;            /* being freed: the callbacks refuse everything */
@@ -18842,6 +18921,7 @@ EICEI_PRIVATE int eicei_ssh_sign(LIBSSH2_SESSION *session, unsigned char **sig,
         return -1;
     }
     n = s->login.sign(s->login.sign_user, algorithm, text, raw, sizeof raw);
+    s->signing = n == 0;
     if (n == 0) {
         return LIBSSH2_ERROR_EAGAIN;
     }
@@ -18965,6 +19045,13 @@ EICEI_PRIVATE void eicei_ssh_late(eice_ssh *s)
         eicei_ssh_no_banner(s);
         eicei_ssh_stop(s);
         return;
+    }
+    if (s->phase == EICE_SSH_AUTH && s->signing) {
+        eice_fail(&s->error, EICE_E_SSH_TIMEOUT, EICE_STAGE_AUTH,
+                  "the key of login %s did not sign in time", s->login.user);
+        eice_copy_text(s->error.remedy, sizeof s->error.remedy,
+                       eice_str_c("the agent, or what else holds the private "
+                                  "key, may wait for you to confirm"));
     }
     for (i = 0; i < EICEI_LEN(table); i++) {
         if (table[i].phase == s->phase) {

@@ -4,12 +4,18 @@
     tests/e2e_keys.py [--eice PROGRAM] [name …]
 """
 
+import base64
+import contextlib
 import os
 import signal
+import subprocess
 import sys
 import termios
+import time
 
-from e2elib import check, contains, equal, main, need, test
+from e2elib import Server, check, contains, equal, eventually, main, need, test
+
+OTHER = "ubuntu@i-0123456789abcdef1"
 
 
 def pushed(w):
@@ -232,6 +238,137 @@ def asked_at_the_terminal(w):
                 os.kill(t.process.pid, number)
             equal(t.wait(), -number, "status")
             t.restored(f"after {number.name}")
+
+
+# in an agent
+
+@contextlib.contextmanager
+def agent(w, *paths):
+    """A real ssh-agent with these keys; the environment that names it."""
+    at = w.path("agent")
+    process = w.start([need("ssh-agent", "openssh-client"), "-D", "-a", at],
+                      stdout=subprocess.DEVNULL)
+    eventually(lambda: os.path.exists(at), True, "the agent listens")
+    env = {"SSH_AUTH_SOCK": at}
+    if paths:
+        w.run([need("ssh-add", "openssh-client"), "-q", *paths], env=w.env(**env)).expect(0)
+    try:
+        yield env
+    finally:
+        process.kill()
+        process.wait()
+        os.unlink(at)
+
+
+def blob(path):
+    with open(path + ".pub", encoding="ascii") as f:
+        return f.read().split()[1]
+
+
+def pushed_blobs(w):
+    return [r["params"]["SSHPublicKey"].split()[1] for r in w.requests("SendSSHPublicKey")]
+
+
+@test(seconds=120)
+def agent_keys(w):
+    """The first that can be pushed, or the one that was named in one of four ways."""
+    made = {kind: w.path("test_" + kind) for kind in ("ecdsa", "ed25519", "rsa")}
+    for kind, path in made.items():
+        w.run([need("ssh-keygen", "openssh-client"), "-q", "-t", kind, "-N", "", "-C",
+               kind + "@desk", "-f", path]).expect(0)
+    prints = w.run(["ssh-keygen", "-lf", made["rsa"] + ".pub"]).text.split()[1]
+    with agent(w, *made.values()) as env:
+        wanted = []
+        for kind, words in (("ed25519", ["-i", "agent"]), ("rsa", ["-i", "agent:rsa@desk"]),
+                            ("rsa", ["-i", "agent:" + prints[7:27]]),
+                            ("ed25519", ["-i", made["ed25519"] + ".pub"]),
+                            ("rsa", ["-o", f"IdentityFile={made['rsa']}.pub"])):
+            w.eice("-q", "ssh", *words, "web-1", "true", env=w.env(**env)).expect(0, words)
+            wanted.append(blob(made[kind]))
+        w.eice("-q", "ssh", "-i", "agent", "-o", "IdentityAgent=" + env["SSH_AUTH_SOCK"], "-o",
+               "IdentitiesOnly=yes", "web-1", "true").expect(0, "IdentityAgent")
+        w.write("test_data", "data")
+        w.eice("-q", "cp", "-i", "agent", "web-1:/etc/hostname", OTHER + ":/tmp/",
+               env=w.env(**env)).expect(0, "two sessions")
+        equal(pushed_blobs(w), wanted + [blob(made["ed25519"])] * 3, "pushed")
+        with open(made["ecdsa"] + ".pub", encoding="ascii") as f, known_keys(w, f.read()):
+            w.eice("-q", "ssh", "-i", "agent:ecdsa", "web-1", "true",
+                   env=w.env(**env)).expect(0, "ecdsa")
+        equal(len(pushed(w)), len(wanted) + 3, "number pushed")
+        w.eice("-q", "push-key", "web-1", "agent:rsa@", env=w.env(**env)).expect(0)
+        equal(pushed(w)[-1], "ssh-rsa", "push-key")
+        # asked for only: otherwise a key is made
+        w.eice("-q", "ssh", "web-1", "true", env=w.env(**env)).expect(0)
+        check(pushed_blobs(w)[-1] not in map(blob, made.values()), "the agent was used")
+
+
+def fake_agent(w, keys, sign):
+    """Lists keys, and does with a request to sign what it is told: refuse, wait, or lie."""
+    def frame(data):
+        return len(data).to_bytes(4, "big") + data
+
+    def serve(connection):
+        stream = connection.makefile("rb")
+        while head := stream.read(4):
+            message = stream.read(int.from_bytes(head, "big"))
+            if message[0] == 11:
+                body = b"".join(frame(base64.b64decode(key)) + frame(b"fake") for key in keys)
+                connection.sendall(frame(b"\x0c" + len(keys).to_bytes(4, "big") + body))
+            elif sign == "refuse":
+                connection.sendall(frame(b"\x05"))
+            elif sign == "lie":
+                connection.sendall(frame(b"\x0e" + frame(frame(b"ssh-rsa") + frame(b"x" * 64))))
+            elif sign == "wrong":
+                connection.sendall(frame(b"\x0e" + frame(frame(b"ssh-ed25519")
+                                                         + frame(b"x" * 64))))
+            elif sign == "endless":
+                connection.sendall(b"\xff\xff\xff\xff")
+            elif sign == "leave":
+                return
+    return Server(serve, w.path("fake"))
+
+
+@test(seconds=120)
+def agents_that_fail(w):
+    key = blob(keygen(w, "ed", "-t", "ed25519"))
+    cases = [([], "refuse", "holds no Ed25519 or RSA key"), ([key], "refuse", "did not sign"),
+             ([key], "lie", "did not sign"), ([key], "endless", "did not sign"),
+             ([key], "leave", "did not sign"), ([key], "wrong", "rejected the key"),
+             ([key], "wait", "did not sign in time")]
+    for keys, sign, wanted in cases:
+        with fake_agent(w, keys, sign):
+            told = w.eice("--answer-timeout", "3", "ssh", "-i", "agent", "web-1", "true",
+                          env=w.env(SSH_AUTH_SOCK=w.path("fake"))).expect(255, sign).err
+        os.unlink(w.path("fake"))
+        contains(told, wanted, sign)
+    w.sim.ctl("clear")
+    with Server(lambda connection: connection.recv(1000) and time.sleep(20), w.path("fake")):
+        result = w.eice("ssh", "-i", "agent", "web-1", "true",
+                        env=w.env(SSH_AUTH_SOCK=w.path("fake"))).expect(255)
+        contains(result.err, "does not answer", "silence")
+        check(result.seconds < 15, f"it took {result.seconds} s")
+    with agent(w) as env:
+        for words, more, wanted in ((["-i", "agent"], {}, "SSH_AUTH_SOCK"),
+                                    (["-i", "agent"], {"SSH_AUTH_SOCK": "/none"}, "/none"),
+                                    (["-i", "agent", "-o", "IdentityAgent=none"], env, "no ssh-a"),
+                                    (["-i", "agent:x"], env, "has 0 keys")):
+            told = w.eice("ssh", *words, "web-1", "true", env=w.env(**more)).expect(255, words).err
+            contains(told, wanted, words)
+    equal(w.requests(), [], "requests")
+
+
+@test
+def identity_file(w):
+    """The first that is there; -i counts before it; without any a key is made."""
+    one, two = (keygen(w, name, "-t", "ed25519") for name in ("one", "two"))
+    for words, wanted in ((["-o", f"IdentityFile={one}"], one),
+                          (["-o", "IdentityFile=~/none", "-o", "IdentityFile=~/test_two",
+                            "-o", f"IdentityFile={one}"], two),
+                          (["-o", f"IdentityFile={one}", "-i", two], two)):
+        w.eice("-q", "ssh", *words, "web-1", "true").expect(0, words)
+        equal(pushed_blobs(w)[-1], blob(wanted), words)
+    w.eice("-q", "ssh", "-o", "IdentityFile=~/none", "web-1", "true").expect(0)
+    check(pushed_blobs(w)[-1] not in (blob(one), blob(two)), "no key was made")
 
 
 if __name__ == "__main__":

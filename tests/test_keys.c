@@ -621,6 +621,76 @@ static void test_agent_bounds(void)
               -1);
 }
 
+/* What our agent answers to our questions, and cut short anywhere. */
+static void test_agent_asked(void)
+{
+    static char request[EICE_AGENT_MAX + 4];
+    const eice_str data = eice_str_c("what is to be signed");
+    const eice_str type = eice_str_c("ssh-ed25519");
+    uint8_t sig[64];
+    eice_str answer;
+    eice_str keys;
+    eice_str blob;
+    eice_str comment;
+    eice_buf b;
+    agent a;
+    size_t n;
+
+    open_agent(&a);
+    eice_buf_init(&b, request, sizeof request);
+    eice_agent_ask_keys(&b);
+    CHECK_INT(serve(&a, request, b.len), b.len);
+    answer = eice_str_make(a.memory + 4, a.out.len - 4);
+    CHECK(eice_agent_keys(answer, &keys));
+    CHECK(eice_agent_next(&keys, &blob, &comment));
+    CHECK_INT(blob.len, sizeof a.blob);
+    CHECK_BYTES(blob.ptr, a.blob, sizeof a.blob);
+    CHECK_STR(comment, "eice");
+    CHECK(!eice_agent_next(&keys, &blob, &comment) && keys.len == 0);
+    for (n = 0; n < answer.len; n++) {
+        CHECK(eice_agent_keys(eice_str_make(answer.ptr, n), &keys) == (n >= 5)
+              && (n < 5 || !eice_agent_next(&keys, &blob, &comment)));
+    }
+    CHECK(!eice_agent_keys(eice_str_make("\5\0\0\0\0", 5), &keys));
+    eice_buf_init(&b, request, sizeof request);
+    eice_agent_ask_sign(&b, eice_str_make(a.blob, sizeof a.blob), data, type);
+    CHECK_INT(serve(&a, request, b.len), b.len);
+    answer = eice_str_make(a.memory + 4, a.out.len - 4);
+    CHECK_INT(eice_agent_signature(answer, type, sig, sizeof sig), 64);
+    CHECK(eice_ed25519_verify(sig, a.public_key, data.ptr, data.len));
+    CHECK_INT(eice_agent_signature(answer, type, sig, 63), -1);
+    CHECK_INT(eice_agent_signature(answer, eice_str_c("rsa-sha2-512"), sig,
+                                   sizeof sig), -1);
+    for (n = 0; n < answer.len; n++) {
+        CHECK_INT(eice_agent_signature(eice_str_make(answer.ptr, n), type, sig,
+                                       sizeof sig), -1);
+    }
+}
+
+/* The flags choose the hash of RSA; what hardware signs has more in it. */
+static void test_agent_flags(void)
+{
+    static const char *const names[] = {"ssh-ed25519", "rsa-sha2-256",
+                                        "rsa-sha2-512"};
+    static const char answer[] = "\x0e\0\0\0\x13\0\0\0\4sk-x"
+                                 "\0\0\0\2ab\1\0\0\0\7";
+    uint8_t sig[16];
+    char memory[64];
+    eice_buf b;
+    int i;
+
+    for (i = 0; i < 3; i++) {
+        eice_buf_init(&b, memory, sizeof memory);
+        eice_agent_ask_sign(&b, eice_str_c("blob"), eice_str_c("data"),
+                            eice_str_c(names[i]));
+        CHECK_INT(b.len, 25);
+        CHECK_INT(memory[24], 2 * i);
+    }
+    CHECK_INT(eice_agent_signature(eice_str_make(answer, sizeof answer - 1),
+                                   eice_str_c("sk-x"), sig, sizeof sig), 11);
+    CHECK_BYTES(sig, answer + 13, 11);
+}
+
 /* ---- private keys ------------------------------------------------------ */
 
 static uint32_t rsa_good(const eice_rsa_key *rsa, bool sha512,
@@ -949,6 +1019,8 @@ static const test_case tests[] = {
     {"keys_agent_sign", test_agent_sign},
     {"keys_agent_refuses", test_agent_refuses},
     {"keys_agent_bounds", test_agent_bounds},
+    {"keys_agent_asked", test_agent_asked},
+    {"keys_agent_flags", test_agent_flags},
     {"keys_user_rsa", test_user_rsa},
     {"keys_user_ed25519", test_user_ed25519},
     {"keys_ecdsa", test_ecdsa},

@@ -26,6 +26,7 @@ typedef enum set_kind {
     SET_REST,    /* const char *: the rest of the line */
     SET_SEND_ENV,
     SET_SET_ENV,
+    SET_IDENTITY,
     SET_FORWARD, /* `least`: L, D or R */
     SET_IGNORED, /* accepted, no effect here */
     SET_WITHOUT, /* said to be missing; `help` has what */
@@ -98,7 +99,8 @@ static const option options[] = {
     {0, "identity", "FILE", "ssh-config",
      "private key for OpenSSH; FILE.pub is pushed", SET_TEXT, AT(identity), 0,
      0},
-    {'i', NULL, "FILE", "ssh cp forward", "log in with this private key, not a new one",
+    {'i', NULL, "FILE", "ssh cp forward",
+     "log in with this key, not a new one; agent[:WORD]: of the ssh-agent",
      SET_TEXT, AT(user_key), 0, 0},
     {0, "key-type", "TYPE", "ssh cp forward serial doctor",
      "of the key made for the login: ed25519 (default), rsa (FIPS hosts)",
@@ -279,6 +281,8 @@ static const option openssh_words[] = {
     WORD("UserKnownHostsFile", SET_TEXT, AT(conn.known_hosts)),
     WORD("StrictHostKeyChecking", SET_POLICY, AT(conn.policy)),
     WORD("RequestTTY", SET_TTY_WORD, AT(tty)),
+    WORD("IdentityFile", SET_IDENTITY, 0),
+    WORD("IdentityAgent", SET_TEXT, AT(identity_agent)),
     WORD("BatchMode", SET_YES_NO, AT(batch)),
     WORD("EscapeChar", SET_ESCAPE, AT(escape)),
     WORD("StdinNull", SET_YES_NO, AT(no_stdin)),
@@ -312,8 +316,7 @@ static const char *const openssh_ignored[] = {
     "EnableSSHKeysign", "ForwardAgent", "ForwardX11",
     "ForwardX11Timeout", "ForwardX11Trusted", "GlobalKnownHostsFile",
     "GSSAPIAuthentication", "GSSAPIDelegateCredentials", "HashKnownHosts",
-    "HostbasedAuthentication", "IdentitiesOnly", "IdentityAgent",
-    "IdentityFile", "IPQoS", "KbdInteractiveAuthentication",
+    "HostbasedAuthentication", "IdentitiesOnly", "IPQoS", "KbdInteractiveAuthentication",
     "ChallengeResponseAuthentication", "NumberOfPasswordPrompts",
     "PasswordAuthentication", "PermitLocalCommand",
     "PreferredAuthentications", "ProxyCommand", "ProxyUseFdpass",
@@ -544,6 +547,7 @@ static int set_other_word(cli *c, const option *o, const char *value)
     return o->kind == SET_POLICY     ? set_policy(c, value)
            : o->kind == SET_ESCAPE   ? set_escape(c, value)
            : o->kind == SET_KEY_TYPE ? set_key_type(c, value)
+           : o->kind == SET_IDENTITY ? cli_identity_file(c, value)
                                      : set_alive(c, value);
 }
 
@@ -747,6 +751,7 @@ static int set_option(cli *c, const option *o, char *value)
     case SET_ESCAPE:
     case SET_ALIVE:
     case SET_KEY_TYPE:
+    case SET_IDENTITY:
         return set_other_word(c, o, value);
     case SET_REKEY:
         return set_rekey(c, value);

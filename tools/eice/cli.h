@@ -62,6 +62,8 @@ typedef struct cli {
     const char *host_pattern;   /* ssh-config */
     const char *identity;
     const char *user_key;       /* -i */
+    const char *identity_file;  /* the first IdentityFile that is there */
+    const char *identity_agent;
     bool batch;                 /* BatchMode: nobody is there to be asked */
     const char *program;        /* argv[0] */
     int misused;                /* exit status of a wrong command line */
@@ -358,13 +360,31 @@ bool cli_carry(cli *c, int in, int out, uint32_t idle_ms);
 /* ---- key.c ------------------------------------------------------------- */
 
 /* The public key to be pushed: a file, or "agent" for the first key of the
- * running ssh-agent that EC2 Instance Connect takes; NULL looks for
+ * running ssh-agent that EC2 Instance Connect takes, or "agent:" and a part of
+ * its comment or fingerprint; NULL looks for
  * ~/.ssh/id_ed25519.pub, ~/.ssh/id_rsa.pub, then the agent. Reports. */
 bool cli_public_key(const cli *c, const char *from, char *line, size_t cap);
-/* With -i: the key of the login goes into c->conn; asks for its passphrase
+/* With -i or IdentityFile, a private key, a public one or "agent" as above:
+ * the key of the login goes into c->conn, which must not move; asks for its passphrase
  * where it has one. False: reported. Wiped at the end of the program. */
 bool cli_login_key(cli *c);
 void cli_login_key_forget(void);
+
+/* IdentityFile of ssh_config; always -1: go on. Keeps `path`. */
+int cli_identity_file(cli *c, const char *path);
+
+/* ---- agent.c ----------------------------------------------------------- */
+
+/* Where the ssh-agent listens; NULL: there is none. */
+const char *cli_agent_path(const cli *c, char *out, size_t cap);
+/* Picks a key of the agent, and writes its line: the one whose blob is
+ * `exact`, else the first with `like` in its comment or fingerprint, else the
+ * first that EC2 Instance Connect takes. */
+bool cli_agent_key(const cli *c, const char *like, eice_str exact, char *line,
+                   size_t cap, eice_error *e);
+/* Lets it sign for c->conn; the loop that waits for its answers. */
+void cli_agent_signs(cli *c);
+void cli_agent_attach(eice_posix *x);
 
 /* ---- ask.c ------------------------------------------------------------- */
 

@@ -1,10 +1,7 @@
-/* Where a public key comes from: a file, or the running ssh-agent. */
+/* Where keys come from: a file, or the running ssh-agent. */
 #include "cli.h"
 
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/time.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 static bool usable_line(const char *line)
@@ -51,93 +48,15 @@ static bool key_from_file(const char *path, char *line, size_t cap,
     return good;
 }
 
-/* ---- agent ------------------------------------------------------------- */
-
-static uint32_t get32(const uint8_t *p)
+/* "agent", or "agent:" and a part of the comment or fingerprint. */
+static bool is_agent(const char *from)
 {
-    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8
-           | p[3];
+    return strcmp(from, "agent") == 0 || strncmp(from, "agent:", 6) == 0;
 }
 
-static int agent_connect(void)
+static const char *agent_like(const char *from)
 {
-    const char *path = getenv("SSH_AUTH_SOCK");
-    const struct timeval limit = {5, 0};
-    struct sockaddr_un a;
-    int fd;
-
-    if (path == NULL || strlen(path) >= sizeof a.sun_path) {
-        return -1;
-    }
-    memset(&a, 0, sizeof a);
-    a.sun_family = AF_UNIX;
-    memcpy(a.sun_path, path, strlen(path));
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0) {
-        return -1;
-    }
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-    if (connect(fd, (struct sockaddr *)(void *)&a, sizeof a) != 0) {
-        close(fd);
-        return -1;
-    }
-    return fd;
-}
-
-static bool read_full(int fd, uint8_t *p, size_t len)
-{
-    while (len > 0) {
-        const ssize_t n = read(fd, p, len);
-
-        if (n <= 0) {
-            return false;
-        }
-        p += n;
-        len -= (size_t)n;
-    }
-    return true;
-}
-
-/* REQUEST_IDENTITIES (11) and its answer (12): the first key we can push. */
-static bool key_from_agent(char *line, size_t cap)
-{
-    static const uint8_t ask[] = {0, 0, 0, 1, 11};
-    static uint8_t answer[65536];
-    const int fd = agent_connect();
-    size_t len = 0;
-    size_t at = 5;
-    bool found = false;
-
-    if (fd < 0) {
-        return false;
-    }
-    if (write(fd, ask, sizeof ask) == (ssize_t)sizeof ask
-        && read_full(fd, answer, 4) && get32(answer) <= sizeof answer
-        && get32(answer) >= 5 && read_full(fd, answer, get32(answer))
-        && answer[0] == 12) {
-        len = sizeof answer;
-    }
-    close(fd);
-    while (!found && at + 8 < len) {
-        const size_t n = get32(answer + at);
-        const eice_str type = eice_key_type(answer + at + 4,
-                                            n < len - at - 4 ? n : 0);
-        eice_buf b;
-
-        if (type.len == 0) {
-            break;
-        }
-        eice_buf_init(&b, line, cap);
-        eice_key_line(&b, answer + at + 4, n, eice_str_c(""));
-        found = usable_line(eice_buf_c(&b)) && !b.overflow;
-        at += 4 + n;
-        if (at + 4 > len) {
-            break;
-        }
-        at += 4 + get32(answer + at); /* comment */
-    }
-    return found;
+    return from != NULL && from[5] == ':' ? from + 6 : "";
 }
 
 bool cli_public_key(const cli *c, const char *from, char *line, size_t cap)
@@ -148,7 +67,7 @@ bool cli_public_key(const cli *c, const char *from, char *line, size_t cap)
     size_t i;
 
     memset(&e, 0, sizeof e);
-    if (from != NULL && strcmp(from, "agent") != 0) {
+    if (from != NULL && !is_agent(from)) {
         if (key_from_file(from, line, cap, &e)) {
             return true;
         }
@@ -162,14 +81,15 @@ bool cli_public_key(const cli *c, const char *from, char *line, size_t cap)
             return true;
         }
     }
-    if (key_from_agent(line, cap)) {
+    if (cli_agent_key(c, agent_like(from), eice_str_c(""), line, cap, &e)) {
         return true;
     }
-    eice_fail(&e, EICE_E_ARGUMENT, EICE_STAGE_CONFIG,
-              from != NULL ? "the ssh-agent holds no ed25519 or RSA key"
-                           : "no public key: neither ~/.ssh/id_ed25519.pub "
-                             "nor id_rsa.pub, and no ssh-agent with one");
-    snprintf(e.remedy, sizeof e.remedy, "name a .pub file");
+    if (from == NULL) {
+        memset(&e, 0, sizeof e);
+        eice_fail(&e, EICE_E_ARGUMENT, EICE_STAGE_CONFIG,
+                  "no public key: neither ~/.ssh/id_ed25519.pub nor "
+                  "id_rsa.pub, and no ssh-agent with one");
+    }
     cli_report(c, &e);
     return false;
 }
@@ -249,32 +169,95 @@ static bool unlock_key(const cli *c, const char *path, eice_user_key *key,
     return good;
 }
 
+/* A .pub file: its private half is in the agent. Bytes of its blob, or -1. */
+static ptrdiff_t public_half(const char *path, uint8_t *blob, size_t cap)
+{
+    eice_blob text;
+    eice_error e;
+    eice_str rest;
+    bool absent = false;
+    ptrdiff_t n;
+
+    memset(&text, 0, sizeof text);
+    memset(&e, 0, sizeof e);
+    (void)eice_posix_read_file(path, 65536, &text, &absent, &e);
+    rest = eice_str_make(text.ptr, text.len);
+    n = eice_key_parse(eice_str_trim(eice_str_cut(&rest, '\n')), blob, cap,
+                       NULL, NULL);
+    if (text.ptr != NULL) {
+        eice_wipe(text.ptr, text.len); /* it may be the private half */
+    }
+    eice_blob_free(&text);
+    return n;
+}
+
 /* The key of the login, for as long as the program runs. */
 static eice_user_key own_key;
-static char own_line[1024];
+static char own_line[4097];
 
-bool cli_login_key(cli *c)
+static bool own_private(cli *c, const char *path, eice_error *e)
 {
-    const char *path = c->user_key;
-    eice_error e;
     eice_buf b;
 
-    memset(&e, 0, sizeof e);
-    if (path == NULL) {
-        return true;
-    }
-    if (!read_key(path, &own_key, NULL, &e)
-        && (e.code != EICE_E_KEY_LOCKED
-            || !unlock_key(c, path, &own_key, &e))) {
-        cli_report(c, &e);
+    if (!read_key(path, &own_key, NULL, e)
+        && (e->code != EICE_E_KEY_LOCKED
+            || !unlock_key(c, path, &own_key, e))) {
         return false;
     }
     eice_buf_init(&b, own_line, sizeof own_line);
     eice_key_line(&b, own_key.blob, own_key.blob_len, eice_str_c(""));
-    c->conn.public_key = eice_str_c(eice_buf_c(&b));
+    (void)eice_buf_c(&b);
     c->conn.sign = eice_user_key_sign;
     c->conn.sign_user = &own_key;
     return true;
+}
+
+/* IdentityFile: the first that is there, as in OpenSSH; else a key is made for
+ * the login. */
+int cli_identity_file(cli *c, const char *path)
+{
+    char real[1024];
+
+    if (c->identity_file == NULL && eice_posix_expand(path, real, sizeof real)
+        && access(real, F_OK) == 0) {
+        c->identity_file = path;
+    }
+    return -1;
+}
+
+bool cli_login_key(cli *c)
+{
+    const char *from = c->user_key != NULL ? c->user_key : c->identity_file;
+    uint8_t blob[EICE_MAX_KEY_BLOB];
+    char path[1024];
+    eice_error e;
+    ptrdiff_t n;
+    bool good;
+
+    memset(&e, 0, sizeof e);
+    if (from == NULL) {
+        return true;
+    }
+    if (c->user_key != NULL && is_agent(from)) {
+        good = cli_agent_key(c, agent_like(from), eice_str_c(""), own_line,
+                             sizeof own_line, &e);
+        cli_agent_signs(c);
+    } else if (!eice_posix_expand(from, path, sizeof path)) {
+        good = false;
+        eice_fail(&e, EICE_E_ARGUMENT, EICE_STAGE_CONFIG,
+                  "the path %s is too long", from);
+    } else if ((n = public_half(path, blob, sizeof blob)) > 0) {
+        good = cli_agent_key(c, from, eice_str_make(blob, (size_t)n), own_line,
+                             sizeof own_line, &e);
+        cli_agent_signs(c);
+    } else {
+        good = own_private(c, path, &e);
+    }
+    c->conn.public_key = eice_str_c(own_line);
+    if (!good) {
+        cli_report(c, &e);
+    }
+    return good;
 }
 
 void cli_login_key_forget(void)

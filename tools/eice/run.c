@@ -103,6 +103,7 @@ bool cli_run_begin(cli_run *r, cli *c)
         cli_report(c, &e);
         return false;
     }
+    cli_agent_attach(r->x);
     signals_open();
     if (signal_pipe[0] >= 0) {
         (void)eice_posix_watch(r->x, signal_pipe[0], POLLIN, signals_ready,
@@ -239,6 +240,7 @@ void cli_run_close(cli_run *r)
 {
     cli_forwards_free(r->forwards);
     cli_run_disconnect(r);
+    cli_agent_attach(NULL);
     eice_posix_free(r->x);
     r->x = NULL;
 }
