@@ -88,8 +88,7 @@
  *     and mending need: eice_call, eice_posix_aws.
  *   - Channels: shell, command, subsystem, TCP and UNIX sockets from there,
  *     listeners there; SFTP version 3.
- *   - Credentials: see CREDENTIALS. IAM Identity Center is named in an error,
- *     not passed over.
+ *   - Credentials: see CREDENTIALS.
  *   - TLS 1.2 with AES-GCM and ChaCha20-Poly1305 (BearSSL has no TLS 1.3).
  *   - No Windows driver (write one: THE LOOP).
  *
@@ -193,8 +192,11 @@
  * identity, or AWS_WEB_IDENTITY_TOKEN_FILE; keys in
  * ~/.aws/credentials and ~/.aws/config; a credential_process, between the
  * keys of the two files; container credentials (ECS, EKS Pod
- * Identity); the instance's own (IMDSv2). Nothing is ever written there.
- * Files, variables and precedence are those of the AWS CLI.
+ * Identity); the instance's own (IMDSv2). Before the keys of a profile comes
+ * its role in IAM Identity Center, with the token of "aws sso login"; after
+ * those of ~/.aws/credentials what "aws login" left. Nothing is ever written
+ * there, but a token that had to be renewed. Files, variables and precedence
+ * are those of the AWS CLI.
  *
  * SECURITY
  * ========
@@ -2079,10 +2081,13 @@ typedef enum eice_need_kind {
                           itself */
     EICE_NEED_PROMPT,  /* name: what to ask the user for. Answer: data: a line,
                           or a code. It may take minutes */
-    EICE_NEED_PROCESS  /* argv: run it without a shell, its input empty.
+    EICE_NEED_PROCESS, /* argv: run it without a shell, its input empty.
                           Answer: data: what it wrote, at most `max` bytes,
                           when it ended with status 0 within timeout_ms; or a
                           code and `error`, with what it said */
+    EICE_NEED_TIME,    /* answer: unix_s. eice_conn does this itself */
+    EICE_NEED_SAVE     /* name: a path; text: what the file holds from now on,
+                          atomically, mode 0600. Answer: code */
 } eice_need_kind;
 
 typedef struct eice_need {
@@ -2111,8 +2116,10 @@ typedef struct eice_answer {
     const eice_addresses *addresses;
     int sys_errno;         /* behind `code`, or 0 */
     unsigned status;       /* FETCH: of HTTP */
-    const eice_error *error; /* STS, PROMPT, PROCESS: all about `code`, or
-                                NULL */
+    eice_str request_id;   /* FETCH: of AWS, or empty */
+    int64_t unix_s;        /* TIME */
+    const eice_error *error; /* STS, FETCH, PROMPT, PROCESS: all about `code`,
+                                or NULL */
 } eice_answer;
 
 /* ---- settings ---------------------------------------------------------- */
@@ -2197,9 +2204,8 @@ typedef struct eice_cred_opts {
  * credential_process; config file; container; instance metadata (version 2
  * only). Those that call a service ask for one thing after the other, LATE;
  * so does a missing region, of the instance metadata. One that finds
- * something broken ends the search. Those this version cannot use end it
- * too, with a text that names the setting: what a profile asks for is never
- * passed over in silence.
+ * something broken ends the search: what a profile asks for is never passed
+ * over in silence.
  *
  * A profile with a role_arn names where the keys come from that AssumeRole is
  * called with: a credential_source, or a source_profile, which may have a
@@ -2213,9 +2219,12 @@ typedef struct eice_cred {
     char provider[128];  /* where the keys came from, for people: "given",
                             "environment", "profile NAME (FILE)",
                             "container (HOST)", "instance role NAME",
-                            "web identity as ROLE", "role ARN (profile
+                            "web identity as ROLE", "SSO role NAME of
+                            ACCOUNT (profile NAME)", "login of profile
+                            NAME", "role ARN (profile
                             NAME)", "credential_process of profile NAME" */
     int64_t expires_unix_s; /* of the keys; 0: not known */
+    char warning[256];   /* for people: what went wrong besides; or "" */
     eice_error error;
     struct {
         eice_cred_opts o;
@@ -2233,6 +2242,7 @@ typedef struct eice_cred {
         eice_url url;        /* of the service that is asked */
         eice_blob text;      /* the request */
         eice_blob got;       /* keys that were answered */
+        eice_blob doc;       /* JSON that is sent or saved */
         eice_blob run;       /* what the files say, while it is looked at */
         const char *imds;
         unsigned imds_ms;
@@ -2261,8 +2271,9 @@ EICE_API void eice_cred_answer(eice_cred *c, uint32_t id,
  *   PROFILE         the profile named is in neither file
  *   NO_REGION       (unless region_optional)
  *   NO_CREDENTIALS  no provider found any
- *   CREDENTIALS     incomplete or malformed keys, or a provider that this
- *                   version does not support
+ *   CREDENTIALS     incomplete or malformed keys
+ *   CREDENTIALS_EXPIRED  nobody is logged in (SSO, login): the remedy names
+ *                   the command
  *   LIMIT, MEMORY   an answer was too long; no memory
  * With the last four, and NO_REGION, the settings found so far stay. */
 EICE_API bool eice_cred_done(const eice_cred *c);
@@ -3344,6 +3355,9 @@ EICE_API eice_err eice_posix_read_file(const char *path, size_t max,
  * link is followed; what is no regular file, such as /dev/null, is left as it
  * is. */
 EICE_API eice_err eice_posix_store_line(const char *path, eice_str line,
+                                        eice_error *e);
+/* What a file holds from now on; written in the same way, without a lock. */
+EICE_API eice_err eice_posix_write_file(const char *path, eice_str text,
                                         eice_error *e);
 /* "~/x" with HOME, or the user's home directory; false without room. */
 EICE_API bool eice_posix_expand(const char *path, char *out, size_t cap);
@@ -14304,6 +14318,7 @@ EICE_API void eice_tunnel_wipe(eice_tunnel *t)
     X(CONTAINER_URL, "AWS_CONTAINER_CREDENTIALS_FULL_URI")                    \
     X(CONTAINER_TOKEN, "AWS_CONTAINER_AUTHORIZATION_TOKEN")                   \
     X(CONTAINER_FILE, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")               \
+    X(LOGIN_FOLDER, "AWS_LOGIN_CACHE_DIRECTORY")                              \
     X(IMDS_DISABLED, "AWS_EC2_METADATA_DISABLED")                             \
     X(IMDS_URL, "AWS_EC2_METADATA_SERVICE_ENDPOINT")                          \
     X(IMDS_MODE, "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE")                    \
@@ -14349,6 +14364,9 @@ static const char *const eicei_cred_env_names[EICEI_ENV_COUNT] = {
     X(WEB_IDENTITY, "web_identity_token_file")                                \
     X(SSO_ACCOUNT, "sso_account_id")                                          \
     X(SSO_ROLE, "sso_role_name")                                              \
+    X(SSO_SESSION, "sso_session")                                             \
+    X(SSO_URL, "sso_start_url")                                               \
+    X(SSO_REGION, "sso_region")                                               \
     X(LOGIN, "login_session")                                                 \
     X(PROCESS, "credential_process")                                          \
     X(IMDS_URL, "ec2_metadata_service_endpoint")                              \
@@ -14496,6 +14514,7 @@ EICE_API void eice_cred_wipe(eice_cred *c)
     eice_blob_free(&c->priv.run);
     eice_blob_free(&c->priv.text);
     eice_blob_free(&c->priv.got);
+    eice_blob_free(&c->priv.doc);
     eice_wipe(c, sizeof *c);
     eice_settings_init(&c->settings);
     c->priv.state = EICEI_CRED_DONE;
@@ -14661,6 +14680,29 @@ enum {
     EICEI_CHAIN_LONG
 };
 
+/* What the AWS CLI keeps of a login. */
+enum {
+    EICEI_CACHE_ACCESS,
+    EICEI_CACHE_EXPIRES,
+    EICEI_CACHE_REFRESH,
+    EICEI_CACHE_CLIENT,
+    EICEI_CACHE_SECRET,
+    EICEI_CACHE_REGISTERED,
+    EICEI_CACHE_COUNT
+};
+
+typedef struct eicei_cred_sso {
+    bool found;          /* the section [sso-session NAME] */
+    eice_str url;        /* of that section, then those in force */
+    eice_str region;
+    char path[640];      /* of the cache file */
+    char host[256];
+    size_t cached[EICEI_CACHE_COUNT]; /* places in c->priv.got */
+    int64_t now;
+    bool renewed;        /* or tried to */
+    char why[160];       /* it could not be renewed */
+} eicei_cred_sso;
+
 /* One search, from the files to the keys: in c->priv.run. All of the files is
  * read before the first value is made a C string (eicei_cred_c). */
 typedef struct eicei_cred_run {
@@ -14680,6 +14722,7 @@ typedef struct eicei_cred_run {
     bool region_asked;   /* the instance metadata were, for the region */
     bool region_open;    /* and have not answered yet */
     char code[16];       /* of a token, for the next AssumeRole */
+    eicei_cred_sso sso;
 } eicei_cred_run;
 
 EICEI_PRIVATE eicei_cred_run *eicei_cred_run_of(const eice_cred *c)
@@ -14922,6 +14965,34 @@ EICEI_PRIVATE void eicei_cred_read_services(eicei_cred_run *r)
     }
 }
 
+/* Reads the [sso-session NAME] that the profile names which has the keys. */
+EICEI_PRIVATE void eicei_cred_read_session(eicei_cred_run *r)
+{
+    const eice_str wanted = eicei_cred_value(&r->profile[r->count - 1],
+                                             EICEI_KEY_SSO_SESSION);
+    bool inside = false;
+    eice_ini_type type;
+    eice_str name;
+    eice_str value;
+    eice_ini ini;
+
+    eice_ini_init(&ini, eicei_cred_text(r->c, EICEI_CONFIG_FILE));
+    while (wanted.len > 0
+           && (type = eice_ini_next(&ini, &name, &value)) != EICE_INI_END
+           && type != EICE_INI_ERROR) {
+        if (type == EICE_INI_SECTION) {
+            inside = eicei_cred_section_is(name, "sso-session", wanted);
+            r->sso.found = r->sso.found || inside;
+        } else if (inside && type == EICE_INI_KEY) {
+            if (eice_str_is_nocase(name, "sso_start_url")) {
+                r->sso.url = value;
+            } else if (eice_str_is_nocase(name, "sso_region")) {
+                r->sso.region = value;
+            }
+        }
+    }
+}
+
 /* ---- settings ---------------------------------------------------------- */
 
 /* A slice of the store as a C string: the byte behind it is no part of any
@@ -14991,6 +15062,7 @@ EICEI_PRIVATE bool eicei_cred_files(eicei_cred_run *r)
     eicei_cred_read_profile(r, eice_str_c(c->settings.profile));
     eicei_cred_read_services(r);
     eicei_cred_read_chain(r);
+    eicei_cred_read_session(r);
     if (c->error.code == EICE_OK && r->named
         && !found[EICEI_CRED_FILE] && !found[EICEI_CONFIG_FILE]) {
         eice_fail(&c->error, EICE_E_PROFILE, EICE_STAGE_CONFIG,
@@ -15400,28 +15472,6 @@ EICEI_PRIVATE eicei_cred_verdict eicei_cred_load_config(
     return eicei_cred_load_file(r, EICEI_CONFIG_FILE);
 }
 
-/* What is asked for and cannot be done is said, with the way around. */
-EICEI_PRIVATE eicei_cred_verdict eicei_cred_load_unsupported(
-    eicei_cred_run *r, const eicei_cred_provider *p)
-{
-    const eice_str name = r->profile[r->at].name;
-    eice_cred *const c = r->c;
-    eice_buf b;
-
-    if (eicei_cred_key(r, p->key).len == 0) {
-        return EICEI_CRED_NOTHING;
-    }
-    eice_fail(&c->error, EICE_E_CREDENTIALS, EICE_STAGE_CREDENTIALS,
-              "profile %S uses %s, which this version does not support",
-              &name, eicei_cred_key_names[p->key]);
-    eice_buf_init(&b, c->error.remedy, sizeof c->error.remedy);
-    eice_putf(&b, "let the AWS CLI get the keys: eval \"$(aws configure "
-                  "export-credentials --format env --profile '%s')\", then "
-                  "run this without --profile", c->settings.profile);
-    eice_buf_c(&b);
-    return EICEI_CRED_BROKEN;
-}
-
 /* ---- providers that have to ask ---------------------------------------- */
 
 /* What they are told may be of anybody's making: container, instance and
@@ -15468,7 +15518,8 @@ EICEI_PRIVATE eicei_cred_verdict eicei_cred_ask(eice_cred *c,
 }
 
 /* One exchange of HTTP: `method` on the path of the provider's URL with
- * `more` behind it, a header when it has a value, a body. */
+ * `more` behind it, a header when it has a value, and, unless it is a GET,
+ * c->priv.doc as the body. */
 EICEI_PRIVATE eicei_cred_verdict eicei_cred_fetch(eice_cred *c,
                                                   const char *method,
                                                   const char *more,
@@ -15476,8 +15527,9 @@ EICEI_PRIVATE eicei_cred_verdict eicei_cred_fetch(eice_cred *c,
                                                   eicei_cred_next *next)
 {
     const eice_url *const url = &c->priv.url;
+    const eice_str body = eice_str_make(c->priv.doc.ptr, c->priv.doc.len);
     const size_t bound = 768 + url->host.len + url->path.len + strlen(more)
-                         + header->value.len;
+                         + header->value.len + body.len;
     uint8_t *room;
     eice_buf b;
 
@@ -15499,7 +15551,12 @@ EICEI_PRIVATE eicei_cred_verdict eicei_cred_fetch(eice_cred *c,
     if (header->value.len > 0) {
         eice_put_header(&b, header->name.ptr, header->value);
     }
-    eice_put_c(&b, method[0] == 'G' ? "\r\n" : "Content-Length: 0\r\n\r\n");
+    if (method[0] == 'G') {
+        eice_put_c(&b, "\r\n");
+    } else {
+        eice_putf(&b, "Content-Length: %u\r\n\r\n%S", (unsigned)body.len,
+                  &body);
+    }
     if (b.overflow) {
         return eicei_cred_broken(c, "a header for %S is malformed",
                                  &url->host);
@@ -15570,6 +15627,7 @@ EICEI_PRIVATE eicei_cred_verdict eicei_cred_fields(
     const char *const names[4], const char *from)
 {
     const char *text[4];
+    uint64_t ms;
     size_t at[4];
     eice_keys k;
     size_t i;
@@ -15592,8 +15650,11 @@ EICEI_PRIVATE eicei_cred_verdict eicei_cred_fields(
     k.secret_access_key = eice_str_c(text[1]);
     k.session_token = eice_str_c(text[2]);
     c->expires_unix_s = 0;
-    if (text[3][0] != 0
-        && !eice_time_iso_parse(eice_str_c(text[3]), &c->expires_unix_s)) {
+    if (eice_str_u64(eice_str_c(text[3]), INT64_MAX, &ms)) {
+        c->expires_unix_s = (int64_t)(ms / 1000); /* as the SSO portal has it */
+    } else if (text[3][0] != 0
+               && !eice_time_iso_parse(eice_str_c(text[3]),
+                                       &c->expires_unix_s)) {
         return eicei_cred_broken(c, "%s: %s is not a time", from, names[3]);
     }
     return eicei_cred_accept(c, &k, from);
@@ -16303,6 +16364,625 @@ EICEI_PRIVATE eicei_cred_verdict eicei_cred_load_role(
     return EICEI_CRED_NOTHING;
 }
 
+/* ---- IAM Identity Center ----------------------------------------------- */
+
+/* A login is kept by the AWS CLI, in ~/.aws/sso/cache. Its token buys keys of
+ * a role from the portal. That of a session is renewed here when its end is
+ * near, and what comes is kept for the other tools, as the CLI would. All of
+ * these calls are unsigned: the token, in a header, is what they show. */
+
+#define EICEI_CRED_SSO "IAM Identity Center"
+#define EICEI_SSO_ADVISORY 900 /* seconds before its end: renew a token */
+
+static const char *const eicei_cred_cache_names[EICEI_CACHE_COUNT] = {
+    "accessToken", "expiresAt", "refreshToken", "clientId", "clientSecret",
+    "registrationExpiresAt"
+};
+
+EICEI_PRIVATE eice_str eicei_cred_cached(const eicei_cred_run *r, int field)
+{
+    return eice_str_c((const char *)r->c->priv.got.ptr
+                      + r->sso.cached[field]);
+}
+
+/* A word for a shell: in quotes when it has to be. */
+EICEI_PRIVATE void eicei_cred_put_shell(eice_buf *b, eice_str s)
+{
+    bool plain = s.len > 0;
+    size_t i;
+
+    for (i = 0; i < s.len; i++) {
+        const char c = s.ptr[i];
+
+        plain = plain && ((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z')
+                          || (c >= 'a' && c <= 'z')
+                          || strchr("@%+=:,./-_", c) != NULL);
+    }
+    if (plain) {
+        eice_put(b, s);
+        return;
+    }
+    eice_put_byte(b, '\'');
+    for (i = 0; i < s.len; i++) {
+        eice_put_c(b, s.ptr[i] == '\'' ? "'\\'" : "");
+        eice_put_byte(b, (unsigned char)s.ptr[i]);
+    }
+    eice_put_byte(b, '\'');
+}
+
+/* There is no login that can be used: says so, and how to get one. */
+EICEI_PRIVATE eicei_cred_verdict eicei_cred_login_fail(
+    eicei_cred_run *r, const char *command, const char *kind, eice_str name,
+    const char *why, const char *more)
+{
+    eice_error *const e = &r->c->error;
+    eice_buf b;
+
+    eice_fail(e, EICE_E_CREDENTIALS_EXPIRED, EICE_STAGE_CREDENTIALS,
+              "login of %s %S: %s%s%s", kind, &name, why, more, r->sso.why);
+    eice_buf_init(&b, e->remedy, sizeof e->remedy);
+    eice_putf(&b, "log in, then try again: aws %s --%s ", command, kind);
+    eicei_cred_put_shell(&b, name);
+    (void)eice_buf_c(&b);
+    return EICEI_CRED_BROKEN;
+}
+
+EICEI_PRIVATE eicei_cred_verdict eicei_cred_sso_login(eicei_cred_run *r,
+                                                      const char *why,
+                                                      const char *more)
+{
+    const eice_str session = eicei_cred_key(r, EICEI_KEY_SSO_SESSION);
+
+    return session.len > 0
+               ? eicei_cred_login_fail(r, "sso login", "sso-session", session,
+                                       why, more)
+               : eicei_cred_login_fail(r, "sso login", "profile",
+                                       r->profile[r->at].name, why, more);
+}
+
+/* What a service refused, out of an answer that may be anybody's. */
+EICEI_PRIVATE void eicei_cred_put_refusal(eice_cred *c, eice_buf *b,
+                                          const eice_answer *a)
+{
+    eice_str raw = { NULL, 0 };
+    char text[160];
+    eice_buf t;
+
+    eice_putf(b, "HTTP %u", a->status);
+    if (eice_json_find(a->data, "__type", &raw) == EICE_JSON_STRING
+        || eice_json_find(a->data, "error", &raw) == EICE_JSON_STRING) {
+        eice_str code = raw;
+
+        (void)eice_str_cut(&code, '#');
+        code = code.len > 0 ? code : raw;
+        eice_putf(b, " %S", &code);
+        eice_copy_text(c->error.aws_code, sizeof c->error.aws_code, code);
+    }
+    if (eice_json_find(a->data, "message", &raw) == EICE_JSON_STRING
+        || eice_json_find(a->data, "error_description", &raw)
+               == EICE_JSON_STRING) {
+        eice_buf_init(&t, text, sizeof text);
+        (void)eice_json_unescape(raw, &t);
+        eice_putf(b, ": %s", eice_buf_c(&t));
+    }
+    c->error.http_status = (int)a->status;
+    eice_copy_text(c->error.request_id, sizeof c->error.request_id,
+                   a->request_id);
+}
+
+/* Where one of the two services is: in c->priv.url. */
+EICEI_PRIVATE bool eicei_cred_sso_place(eicei_cred_run *r,
+                                        eice_service service)
+{
+    eice_cred *const c = r->c;
+    eice_settings s = c->settings;
+    eice_place place;
+    eice_buf text;
+
+    s.region = eicei_cred_c(r, r->sso.region);
+    eice_buf_init(&text, r->sso.host, sizeof r->sso.host);
+    if (eice_aws_place(&s, service, &text, &place, &c->error) != EICE_OK) {
+        return false;
+    }
+    c->priv.url.tls = place.tls;
+    c->priv.url.host = place.host;
+    c->priv.url.port = place.port;
+    c->priv.url.path = place.path;
+    return true;
+}
+
+EICEI_PRIVATE eicei_cred_verdict eicei_cred_sso_fetch(eicei_cred_run *r,
+                                                      const char *method,
+                                                      const char *more,
+                                                      const eice_pair *header,
+                                                      eicei_cred_next *next)
+{
+    eice_cred *const c = r->c;
+    const eicei_cred_verdict v = eicei_cred_fetch(c, method, more, header,
+                                                  next);
+
+    c->priv.need.direct = false;
+    c->priv.need.timeout_ms = 30000;
+    c->priv.need.attempts = c->settings.max_attempts;
+    return v;
+}
+
+/* An object of texts, as c->priv.doc. */
+EICEI_PRIVATE bool eicei_cred_sso_doc(eice_cred *c, const eice_pair *member,
+                                      size_t count)
+{
+    size_t bound = 2;
+    uint8_t *room;
+    eice_buf b;
+    size_t i;
+
+    for (i = 0; i < count; i++) { /* of one byte an escape makes six */
+        bound += 8 + 6 * (member[i].name.len + member[i].value.len);
+    }
+    eice_blob_free(&c->priv.doc);
+    c->priv.doc.alloc = c->priv.o.alloc;
+    room = eice_blob_room(&c->priv.doc, bound, EICEI_CRED_STORE_MAX);
+    if (room == NULL) {
+        eice_fail(&c->error, EICE_E_MEMORY, EICE_STAGE_CREDENTIALS,
+                  "no memory for a token");
+        return false;
+    }
+    eice_buf_init(&b, room, bound);
+    for (i = 0; i < count; i++) {
+        eice_putf(&b, "%s\"%S\": \"", i == 0 ? "{" : ", ", &member[i].name);
+        eice_put_json(&b, member[i].value);
+        eice_put_byte(&b, '"');
+    }
+    eice_put_byte(&b, '}');
+    c->priv.doc.len = b.len;
+    return true;
+}
+
+EICEI_PRIVATE eicei_cred_verdict eicei_cred_sso_renew(eicei_cred_run *r);
+
+/* A session's token can be, once, while its client is registered. */
+EICEI_PRIVATE bool eicei_cred_sso_may_renew(const eicei_cred_run *r)
+{
+    int64_t registered = 0;
+
+    return !r->sso.renewed
+        && eicei_cred_key(r, EICEI_KEY_SSO_SESSION).len > 0
+        && eicei_cred_cached(r, EICEI_CACHE_REFRESH).len > 0
+        && eicei_cred_cached(r, EICEI_CACHE_CLIENT).len > 0
+        && eicei_cred_cached(r, EICEI_CACHE_SECRET).len > 0
+        && eice_time_iso_parse(eicei_cred_cached(r, EICEI_CACHE_REGISTERED),
+                               &registered)
+        && registered > r->sso.now;
+}
+
+/* The portal gives no keys. */
+EICEI_PRIVATE eicei_cred_verdict eicei_cred_sso_refused(eicei_cred_run *r,
+                                                        const eice_answer *a)
+{
+    const eice_str role = eicei_cred_key(r, EICEI_KEY_SSO_ROLE);
+    const eice_str account = eicei_cred_key(r, EICEI_KEY_SSO_ACCOUNT);
+    eice_cred *const c = r->c;
+    char text[240];
+    eice_buf b;
+
+    eice_buf_init(&b, text, sizeof text);
+    eicei_cred_put_refusal(c, &b, a);
+    (void)eice_buf_c(&b);
+    if (a->status == 401) {
+        return eicei_cred_sso_login(r, "its token is not accepted: ", text);
+    }
+    eice_fail(&c->error, a->status == 403 || a->status == 404
+                             ? EICE_E_AWS_DENIED
+                         : a->status == 429 ? EICE_E_AWS_THROTTLED
+                                            : EICE_E_AWS,
+              EICE_STAGE_CREDENTIALS,
+              EICEI_CRED_SSO ": no keys of role %S in account %S: %s", &role,
+              &account, text);
+    if (a->status == 403 || a->status == 404) {
+        eice_copy_text(c->error.remedy, sizeof c->error.remedy, eice_str_c(
+            "check sso_account_id and sso_role_name, and that this role of "
+            "the account is assigned to who is logged in"));
+    }
+    return EICEI_CRED_BROKEN;
+}
+
+EICEI_PRIVATE eicei_cred_verdict eicei_cred_sso_keys(eice_cred *c,
+                                                     const eice_answer *a)
+{
+    static const char *const names[4] = {
+        "roleCredentials.accessKeyId", "roleCredentials.secretAccessKey",
+        "roleCredentials.sessionToken", "roleCredentials.expiration"
+    };
+    eicei_cred_run *const r = eicei_cred_run_of(c);
+    const eice_str role = eicei_cred_key(r, EICEI_KEY_SSO_ROLE);
+    const eice_str account = eicei_cred_key(r, EICEI_KEY_SSO_ACCOUNT);
+    char from[sizeof c->provider];
+    eice_buf b;
+
+    if (a->code != EICE_OK) {
+        return eicei_cred_told(c, EICEI_CRED_SSO, a);
+    }
+    if (a->status == 401 && eicei_cred_sso_may_renew(r)) {
+        return eicei_cred_sso_renew(r); /* whatever the clock here says */
+    }
+    if (a->status != 200) {
+        return eicei_cred_sso_refused(r, a);
+    }
+    eice_buf_init(&b, from, sizeof from);
+    eice_putf(&b, "SSO role %S of %S (profile %S)", &role, &account,
+              &r->profile[r->at].name);
+    return eicei_cred_fields(c, a->data, eicei_cred_member, names,
+                             eice_buf_c(&b));
+}
+
+/* GetRoleCredentials. */
+EICEI_PRIVATE eicei_cred_verdict eicei_cred_sso_ask(eicei_cred_run *r)
+{
+    char more[768];
+    eice_pair header;
+    eice_buf b;
+
+    eice_buf_init(&b, more, sizeof more);
+    eice_put_c(&b, "federation/credentials?role_name=");
+    eice_put_uri(&b, eicei_cred_key(r, EICEI_KEY_SSO_ROLE));
+    eice_put_c(&b, "&account_id=");
+    eice_put_uri(&b, eicei_cred_key(r, EICEI_KEY_SSO_ACCOUNT));
+    eice_buf_c(&b);
+    if (b.overflow) {
+        eice_fail(&r->c->error, EICE_E_CONFIG, EICE_STAGE_CREDENTIALS,
+                  "profile %S: sso_role_name is too long",
+                  &r->profile[r->at].name);
+        return EICEI_CRED_BROKEN;
+    }
+    r->c->error.aws_code[0] = 0; /* a renewal that failed is forgotten */
+    r->c->error.request_id[0] = 0;
+    r->c->error.http_status = 0;
+    header.name = eice_str_c("x-amz-sso_bearer_token");
+    header.value = eicei_cred_cached(r, EICEI_CACHE_ACCESS);
+    return eicei_cred_sso_place(r, EICE_SERVICE_SSO)
+               ? eicei_cred_sso_fetch(r, "GET", more, &header,
+                                      eicei_cred_sso_keys)
+               : EICEI_CRED_BROKEN;
+}
+
+EICEI_PRIVATE eicei_cred_verdict eicei_cred_sso_saved(eice_cred *c,
+                                                      const eice_answer *a)
+{
+    eicei_cred_run *const r = eicei_cred_run_of(c);
+    eice_buf b;
+
+    if (a->code != EICE_OK) {
+        eice_buf_init(&b, c->warning, sizeof c->warning);
+        eice_putf(&b, EICEI_CRED_SSO ": the renewed login cannot be written "
+                      "to %s: the next command will ask to log in",
+                  r->sso.path);
+        (void)eice_buf_c(&b);
+    }
+    return eicei_cred_sso_ask(r);
+}
+
+/* 20261122T080000Z as 2026-11-22T08:00:00Z. */
+EICEI_PRIVATE void eicei_cred_put_iso(eice_buf *b, int64_t unix_s)
+{
+    static const uint8_t parts[6] = { 4, 2, 3, 2, 2, 3 };
+    char amz[17];
+    size_t at = 0;
+    size_t i;
+
+    eice_time_amz(unix_s, amz);
+    for (i = 0; i < 6; i++) {
+        eice_put_c(b, i == 0 || i == 3 ? "" : i < 3 ? "-" : ":");
+        eice_put(b, eice_str_make(amz + at, parts[i]));
+        at += parts[i];
+    }
+}
+
+/* The cache file with the renewed token. */
+EICEI_PRIVATE eicei_cred_verdict eicei_cred_sso_save(eicei_cred_run *r,
+                                                     int64_t expires)
+{
+    static const int fields[] = {
+        EICEI_CACHE_ACCESS, EICEI_CACHE_CLIENT, EICEI_CACHE_SECRET,
+        EICEI_CACHE_REGISTERED, EICEI_CACHE_REFRESH
+    };
+    eice_pair member[3 + EICEI_LEN(fields)];
+    char iso[24];
+    eice_buf b;
+    size_t i;
+
+    eice_buf_init(&b, iso, sizeof iso);
+    eicei_cred_put_iso(&b, expires);
+    member[0].name = eice_str_c("startUrl");
+    member[0].value = r->sso.url;
+    member[1].name = eice_str_c("region");
+    member[1].value = r->sso.region;
+    member[2].name = eice_str_c("expiresAt");
+    member[2].value = eice_buf_str(&b);
+    for (i = 0; i < EICEI_LEN(fields); i++) {
+        member[3 + i].name = eice_str_c(eicei_cred_cache_names[fields[i]]);
+        member[3 + i].value = eicei_cred_cached(r, fields[i]);
+    }
+    if (!eicei_cred_sso_doc(r->c, member, EICEI_LEN(member))) {
+        return EICEI_CRED_BROKEN;
+    }
+    (void)eicei_cred_ask(r->c, EICE_NEED_SAVE, eice_str_c(r->sso.path),
+                         eicei_cred_sso_saved);
+    r->c->priv.need.text = eice_str_make(r->c->priv.doc.ptr,
+                                         r->c->priv.doc.len);
+    return EICEI_CRED_WAIT;
+}
+
+EICEI_PRIVATE eicei_cred_verdict eicei_cred_sso_file(eice_cred *c,
+                                                     const eice_answer *a);
+
+/* Without a new token the old one may still do; or another process was
+ * faster, and has written the file. */
+EICEI_PRIVATE eicei_cred_verdict eicei_cred_sso_renewed(eice_cred *c,
+                                                        const eice_answer *a)
+{
+    eicei_cred_run *const r = eicei_cred_run_of(c);
+    size_t *const cached = r->sso.cached;
+    const size_t old = cached[EICEI_CACHE_REFRESH];
+    uint64_t seconds = 0;
+    eice_str raw;
+    eice_buf b;
+
+    if (a->code == EICE_OK && a->status == 200
+        && eice_json_find(a->data, "expiresIn", &raw) == EICE_JSON_NUMBER
+        && eice_str_u64(raw, UINT32_MAX, &seconds)
+        && eicei_cred_member(c, a->data, "accessToken",
+                             &cached[EICEI_CACHE_ACCESS])
+        && eicei_cred_member(c, a->data, "refreshToken",
+                             &cached[EICEI_CACHE_REFRESH])
+        && eicei_cred_cached(r, EICEI_CACHE_ACCESS).len > 0
+        && eicei_cred_visible(eicei_cred_cached(r, EICEI_CACHE_ACCESS))) {
+        if (eicei_cred_cached(r, EICEI_CACHE_REFRESH).len == 0) {
+            cached[EICEI_CACHE_REFRESH] = old;
+        }
+        return eicei_cred_sso_save(r, r->sso.now + (int64_t)seconds);
+    }
+    eice_buf_init(&b, r->sso.why, sizeof r->sso.why);
+    eice_put_c(&b, "; it cannot be renewed: ");
+    if (a->code != EICE_OK) {
+        eice_put_c(&b, eice_err_text(a->code));
+    } else {
+        eicei_cred_put_refusal(c, &b, a);
+    }
+    (void)eice_buf_c(&b);
+    return eicei_cred_ask(c, EICE_NEED_FILE, eice_str_c(r->sso.path),
+                          eicei_cred_sso_file);
+}
+
+/* CreateToken. */
+EICEI_PRIVATE eicei_cred_verdict eicei_cred_sso_renew(eicei_cred_run *r)
+{
+    eice_pair member[4];
+    eice_pair header;
+
+    r->sso.renewed = true;
+    member[0].name = eice_str_c("clientId");
+    member[0].value = eicei_cred_cached(r, EICEI_CACHE_CLIENT);
+    member[1].name = eice_str_c("clientSecret");
+    member[1].value = eicei_cred_cached(r, EICEI_CACHE_SECRET);
+    member[2].name = eice_str_c("grantType");
+    member[2].value = eice_str_c("refresh_token");
+    member[3].name = eice_str_c("refreshToken");
+    member[3].value = eicei_cred_cached(r, EICEI_CACHE_REFRESH);
+    header.name = eice_str_c("Content-Type");
+    header.value = eice_str_c("application/json");
+    return eicei_cred_sso_place(r, EICE_SERVICE_OIDC)
+                   && eicei_cred_sso_doc(r->c, member, EICEI_LEN(member))
+               ? eicei_cred_sso_fetch(r, "POST", "token", &header,
+                                      eicei_cred_sso_renewed)
+               : EICEI_CRED_BROKEN;
+}
+
+EICEI_PRIVATE eicei_cred_verdict eicei_cred_sso_time(eice_cred *c,
+                                                     const eice_answer *a)
+{
+    eicei_cred_run *const r = eicei_cred_run_of(c);
+    const eice_str expires = eicei_cred_cached(r, EICEI_CACHE_EXPIRES);
+    int64_t until = INT64_MIN;
+
+    r->sso.now = a->unix_s;
+    (void)eice_time_iso_parse(expires, &until);
+    if (until < r->sso.now + EICEI_SSO_ADVISORY
+        && eicei_cred_sso_may_renew(r)) {
+        return eicei_cred_sso_renew(r);
+    }
+    if (until <= r->sso.now) {
+        return eicei_cred_sso_login(r, "its token expired at ", expires.ptr);
+    }
+    return eicei_cred_sso_ask(r);
+}
+
+EICEI_PRIVATE eicei_cred_verdict eicei_cred_sso_file(eice_cred *c,
+                                                     const eice_answer *a)
+{
+    eicei_cred_run *const r = eicei_cred_run_of(c);
+    size_t i;
+
+    if (a->code != EICE_OK) {
+        return eicei_cred_broken(c, EICEI_CRED_SSO ": cannot read %s: %s",
+                                 r->sso.path, eice_err_text(a->code));
+    }
+    if (a->absent) {
+        return eicei_cred_sso_login(r, "no login in ", r->sso.path);
+    }
+    eice_blob_free(&c->priv.got);
+    c->priv.got.alloc = c->priv.o.alloc;
+    for (i = 0; i < EICEI_CACHE_COUNT; i++) {
+        if (!eicei_cred_member(c, a->data, eicei_cred_cache_names[i],
+                               &r->sso.cached[i])) {
+            return eicei_cred_sso_login(r, "malformed: ", r->sso.path);
+        }
+    }
+    if (eicei_cred_cached(r, EICEI_CACHE_ACCESS).len == 0
+        || !eicei_cred_visible(eicei_cred_cached(r, EICEI_CACHE_ACCESS))) {
+        return eicei_cred_sso_login(r, "no token in ", r->sso.path);
+    }
+    return eicei_cred_ask(c, EICE_NEED_TIME, eice_str_c("time"),
+                          eicei_cred_sso_time);
+}
+
+/* One of the two settings that a session and a profile may both have. */
+EICEI_PRIVATE bool eicei_cred_sso_agree(eicei_cred_run *r, eice_str *value,
+                                        int key)
+{
+    const eice_str own = eicei_cred_key(r, key);
+
+    if (value->len > 0 && own.len > 0 && !eice_str_eq(*value, own)) {
+        eice_fail(&r->c->error, EICE_E_CONFIG, EICE_STAGE_CREDENTIALS,
+                  "profile %S and its sso-session have different %s",
+                  &r->profile[r->at].name, eicei_cred_key_names[key]);
+        return false;
+    }
+    *value = value->len > 0 ? *value : own;
+    return true;
+}
+
+/* All that is needed is there; or c->error says what is not. */
+EICEI_PRIVATE bool eicei_cred_sso_whole(eicei_cred_run *r)
+{
+    const eice_str session = eicei_cred_key(r, EICEI_KEY_SSO_SESSION);
+    const eice_str name = r->profile[r->at].name;
+    const char *const file = r->c->priv.path[EICEI_CONFIG_FILE];
+    eice_error *const e = &r->c->error;
+    char missing[80];
+    eice_buf b;
+
+    if (session.len > 0 && !r->sso.found) {
+        eice_fail(e, EICE_E_CONFIG, EICE_STAGE_CREDENTIALS,
+                  "profile %S names sso_session %S, and %s has no such "
+                  "section", &name, &session, file);
+        return false;
+    }
+    if (!eicei_cred_sso_agree(r, &r->sso.url, EICEI_KEY_SSO_URL)
+        || !eicei_cred_sso_agree(r, &r->sso.region, EICEI_KEY_SSO_REGION)) {
+        return false;
+    }
+    eice_buf_init(&b, missing, sizeof missing);
+    eice_put_c(&b, eicei_cred_key(r, EICEI_KEY_SSO_ACCOUNT).len > 0
+                       ? "" : ", sso_account_id");
+    eice_put_c(&b, eicei_cred_key(r, EICEI_KEY_SSO_ROLE).len > 0
+                       ? "" : ", sso_role_name");
+    eice_put_c(&b, r->sso.url.len > 0 ? "" : ", sso_start_url");
+    eice_put_c(&b, r->sso.region.len > 0 ? "" : ", sso_region");
+    if (b.len > 0) {
+        eice_fail(e, EICE_E_CONFIG, EICE_STAGE_CREDENTIALS,
+                  EICEI_CRED_SSO ": profile %S lacks %s", &name,
+                  eice_buf_c(&b) + 2);
+    } else if (!eice_region_ok(r->sso.region)) {
+        eicei_cred_region_fail(r->c, r->sso.region);
+    }
+    return e->code == EICE_OK;
+}
+
+EICEI_PRIVATE eicei_cred_verdict eicei_cred_load_sso(
+    eicei_cred_run *r, const eicei_cred_provider *p)
+{
+    const eice_str session = eicei_cred_key(r, EICEI_KEY_SSO_SESSION);
+    eice_str name;
+    uint8_t hash[20];
+    eice_buf b;
+
+    (void)p;
+    if (eicei_cred_key(r, EICEI_KEY_SSO_ACCOUNT).len == 0
+        && eicei_cred_key(r, EICEI_KEY_SSO_ROLE).len == 0) {
+        return EICEI_CRED_NOTHING;
+    }
+    if (!eicei_cred_sso_whole(r)) {
+        return EICEI_CRED_BROKEN;
+    }
+    name = session.len > 0 ? session : r->sso.url;
+    eice_sha1(hash, name.ptr, name.len);
+    eice_buf_init(&b, r->sso.path, sizeof r->sso.path);
+    eice_put_c(&b, "~/.aws/sso/cache/");
+    eice_put_hex(&b, hash, sizeof hash);
+    eice_put_c(&b, ".json");
+    (void)eice_buf_c(&b);
+    return eicei_cred_ask(r->c, EICE_NEED_FILE, eice_str_c(r->sso.path),
+                          eicei_cred_sso_file);
+}
+
+/* ---- login ------------------------------------------------------------- */
+
+/* What "aws login" keeps: keys, to be used until they expire. Renewing them
+ * takes a proof of possession (DPoP, RFC 9449), which is left to the AWS CLI.
+ * No other program was there to compare this with: it follows what AWS says
+ * about the file. */
+
+EICEI_PRIVATE eicei_cred_verdict eicei_cred_login_time(eice_cred *c,
+                                                       const eice_answer *a)
+{
+    eicei_cred_run *const r = eicei_cred_run_of(c);
+
+    return c->expires_unix_s == 0 || c->expires_unix_s > a->unix_s
+               ? EICEI_CRED_FOUND
+               : eicei_cred_login_fail(r, "login", "profile",
+                                       r->profile[r->at].name,
+                                       "its keys have expired", "");
+}
+
+EICEI_PRIVATE eicei_cred_verdict eicei_cred_login_file(eice_cred *c,
+                                                       const eice_answer *a)
+{
+    static const char *const names[4] = {
+        "accessToken.accessKeyId", "accessToken.secretAccessKey",
+        "accessToken.sessionToken", "accessToken.expiresAt"
+    };
+    eicei_cred_run *const r = eicei_cred_run_of(c);
+    const eice_str name = r->profile[r->at].name;
+    char from[sizeof c->provider];
+    eice_buf b;
+
+    eice_buf_init(&b, from, sizeof from);
+    eice_putf(&b, "login of profile %S", &name);
+    (void)eice_buf_c(&b);
+    if (a->code != EICE_OK) {
+        return eicei_cred_broken(c, "%s: cannot read %s: %s", from,
+                                 r->sso.path, eice_err_text(a->code));
+    }
+    if (a->absent) {
+        return eicei_cred_login_fail(r, "login", "profile", name,
+                                     "there is none in ", r->sso.path);
+    }
+    return eicei_cred_fields(c, a->data, eicei_cred_member, names, from)
+                   == EICEI_CRED_FOUND
+               ? eicei_cred_ask(c, EICE_NEED_TIME, eice_str_c("time"),
+                                eicei_cred_login_time)
+               : EICEI_CRED_BROKEN;
+}
+
+EICEI_PRIVATE eicei_cred_verdict eicei_cred_load_login(
+    eicei_cred_run *r, const eicei_cred_provider *p)
+{
+    const eice_str session = eicei_cred_key(r, EICEI_KEY_LOGIN);
+    const char *const folder = eicei_cred_or(
+        eicei_cred_env_raw(r->c, EICEI_ENV_LOGIN_FOLDER),
+        "~/.aws/login/cache");
+    uint8_t hash[32];
+    eice_buf b;
+
+    (void)p;
+    if (session.len == 0) {
+        return EICEI_CRED_NOTHING;
+    }
+    eice_sha256(hash, session.ptr, session.len);
+    eice_buf_init(&b, r->sso.path, sizeof r->sso.path);
+    eice_putf(&b, "%s/", folder);
+    eice_put_hex(&b, hash, sizeof hash);
+    eice_put_c(&b, ".json");
+    (void)eice_buf_c(&b);
+    if (b.overflow || b.len == b.cap) {
+        eice_fail(&r->c->error, EICE_E_CONFIG, EICE_STAGE_CREDENTIALS,
+                  "AWS_LOGIN_CACHE_DIRECTORY is too long for a path");
+        return EICEI_CRED_BROKEN;
+    }
+    return eicei_cred_ask(r->c, EICE_NEED_FILE, eice_str_c(r->sso.path),
+                          eicei_cred_login_file);
+}
+
 /* ---- credential_process ------------------------------------------------ */
 
 /* Takes the next word off a command, into `out`: as a shell does that expands
@@ -16438,10 +17118,9 @@ static const eicei_cred_provider eicei_cred_providers[] = {
     { eicei_cred_load_env, "Environment", false, EICEI_CRED_NO },
     { eicei_cred_load_role, NULL, false, EICEI_CRED_NO },
     { eicei_cred_load_web, NULL, true, EICEI_CRED_NO },
-    { eicei_cred_load_unsupported, NULL, true, EICEI_KEY_SSO_ACCOUNT },
-    { eicei_cred_load_unsupported, NULL, true, EICEI_KEY_SSO_ROLE },
+    { eicei_cred_load_sso, NULL, true, EICEI_KEY_SSO_ACCOUNT },
     { eicei_cred_load_credentials, NULL, true, EICEI_CRED_NO },
-    { eicei_cred_load_unsupported, NULL, true, EICEI_KEY_LOGIN },
+    { eicei_cred_load_login, NULL, true, EICEI_KEY_LOGIN },
     { eicei_cred_load_process, NULL, true, EICEI_CRED_NO },
     { eicei_cred_load_config, NULL, true, EICEI_CRED_NO },
     { eicei_cred_load_container, "EcsContainer", false, EICEI_CRED_NO },
@@ -16550,6 +17229,7 @@ EICEI_PRIVATE void eicei_cred_over(eice_cred *c)
 {
     c->priv.state = EICEI_CRED_DONE;
     eice_blob_free(&c->priv.run);
+    eice_blob_free(&c->priv.doc);
     if (c->error.code != EICE_OK) {
         memset(&c->keys, 0, sizeof c->keys);
     }
@@ -22989,6 +23669,8 @@ EICEI_PRIVATE void eicei_fetch_end(eice_conn *c, const eice_error *e)
     memset(&a, 0, sizeof a);
     a.code = e->code;
     a.status = status;
+    a.error = e;
+    a.request_id = eice_str_c(status != 0 ? f->reply->request_id : "");
     a.data = status != 0 ? eice_str_make(f->reply->body.ptr,
                                          f->reply->body.len)
                          : eice_str_c(e->text);
@@ -24595,6 +25277,10 @@ EICEI_PRIVATE void eicei_cred_step(eice_conn *c)
     a = eicei_conn_trail(c, EICE_STAGE_CREDENTIALS, c->cred.error.code,
                          c->start_ms, NULL);
     eicei_attempt_says(a, "%s", c->cred.provider);
+    if (c->cred.warning[0] != 0) {
+        eicei_attempt_says(eicei_conn_warn(c, EICE_STAGE_CREDENTIALS), "%s",
+                           c->cred.warning);
+    }
     if (c->cred.error.code != EICE_OK) {
         eicei_conn_fail(c, &c->cred.error);
     }
@@ -24772,6 +25458,15 @@ bool eice_conn_need(eice_conn *c, eice_need *need)
     }
     if (need->kind == EICE_NEED_FETCH) {
         eicei_fetch_start(c, need);
+        return false;
+    }
+    if (need->kind == EICE_NEED_TIME) {
+        eice_answer a;
+
+        memset(&a, 0, sizeof a);
+        a.unix_s = c->now.unix_s + c->clock_offset;
+        eice_cred_answer(&c->cred, need->id, &a);
+        c->moved = true;
         return false;
     }
     if (need->kind == EICE_NEED_STS) {
@@ -25587,47 +26282,54 @@ EICEI_PRIVATE bool eicei_has_line(eice_str text, eice_str line)
     return false;
 }
 
-/* The file's text with one line more, beside it and then over it: a reader
- * sees the old file or the new one. */
-EICEI_PRIVATE eice_err eicei_file_replace(const char *path, eice_str line,
-                                          eice_error *e)
+/* Writes a file beside the old one and then over it: a reader sees the old
+ * file or the new one. */
+EICEI_PRIVATE eice_err eicei_file_put(const char *path, const eice_str *part,
+                                      size_t count, eice_error *e)
 {
-    eice_blob text;
     char temp[1100];
+    bool good = true;
     eice_buf b;
-    eice_err code;
-    bool absent;
-    bool good;
+    size_t i;
     int fd;
 
-    memset(&text, 0, sizeof text);
-    code = eice_posix_read_file(path, 16u << 20, &text, &absent, e);
-    if (code != EICE_OK) {
-        eice_blob_free(&text);
-        return code;
-    }
-    if (eicei_has_line(eice_str_make(text.ptr, text.len), line)) {
-        eice_blob_free(&text); /* another process was first */
-        return EICE_OK;
-    }
     eice_buf_init(&b, temp, sizeof temp);
     eice_putf(&b, "%s.%d", path, (int)getpid());
     fd = open(eice_buf_c(&b), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0) {
-        code = eicei_file_fail(e, "create", temp);
-        eice_blob_free(&text);
-        return code;
+        return eicei_file_fail(e, "create", temp);
     }
-    good = eicei_write_all(fd, text.ptr, text.len)
-           && (text.len == 0 || text.ptr[text.len - 1] == '\n'
-               || eicei_write_all(fd, "\n", 1))
-           && eicei_write_all(fd, line.ptr, line.len)
-           && eicei_write_all(fd, "\n", 1) && fsync(fd) == 0;
+    for (i = 0; i < count && good; i++) {
+        good = eicei_write_all(fd, part[i].ptr, part[i].len);
+    }
+    good = good && fsync(fd) == 0;
     good = close(fd) == 0 && good && rename(temp, path) == 0;
     if (!good) {
-        code = eicei_file_fail(e, "write", path);
+        (void)eicei_file_fail(e, "write", path);
         (void)unlink(temp);
     }
+    return good ? EICE_OK : EICE_E_LOCAL_IO;
+}
+
+/* The file's text with one line more. */
+EICEI_PRIVATE eice_err eicei_file_replace(const char *path, eice_str line,
+                                          eice_error *e)
+{
+    eice_str part[4];
+    eice_blob text;
+    eice_err code;
+    bool absent;
+
+    memset(&text, 0, sizeof text);
+    code = eice_posix_read_file(path, 16u << 20, &text, &absent, e);
+    part[0] = eice_str_make(text.ptr, text.len);
+    part[1] = eice_str_c(text.len == 0 || text.ptr[text.len - 1] == '\n'
+                             ? "" : "\n");
+    part[2] = line;
+    part[3] = eice_str_c("\n");
+    if (code == EICE_OK && !eicei_has_line(part[0], line)) {
+        code = eicei_file_put(path, part, EICEI_LEN(part), e);
+    } /* else another process was first */
     eice_blob_free(&text);
     return code;
 }
@@ -25695,22 +26397,37 @@ EICEI_PRIVATE int eicei_lock(const char *path, eice_error *e)
     return fd;
 }
 
-eice_err eice_posix_store_line(const char *path, eice_str line, eice_error *e)
+/* Where a file is to be written; its directory is made. */
+EICEI_PRIVATE eice_err eicei_file_place(const char *path, char full[1024],
+                                        eice_error *e)
 {
-    char full[1024];
-    eice_err code;
-    int fd;
-
-    if (!eice_posix_expand(path, full, sizeof full)
-        || !eicei_follow(full, sizeof full)) {
+    if (!eice_posix_expand(path, full, 1024) || !eicei_follow(full, 1024)) {
         return eice_fail(e, EICE_E_LIMIT, EICE_STAGE_LOCAL, "path too long: %s",
                          path);
     }
-    if (eicei_is_device(full)) {
-        return EICE_OK;
-    }
-    if (!eicei_file_parents(full)) {
-        return eicei_file_fail(e, "make the directory of", full);
+    return eicei_is_device(full) || eicei_file_parents(full)
+               ? EICE_OK
+               : eicei_file_fail(e, "make the directory of", full);
+}
+
+eice_err eice_posix_write_file(const char *path, eice_str text, eice_error *e)
+{
+    char full[1024];
+    const eice_err code = eicei_file_place(path, full, e);
+
+    return code != EICE_OK || eicei_is_device(full)
+               ? code
+               : eicei_file_put(full, &text, 1, e);
+}
+
+eice_err eice_posix_store_line(const char *path, eice_str line, eice_error *e)
+{
+    char full[1024];
+    eice_err code = eicei_file_place(path, full, e);
+    int fd;
+
+    if (code != EICE_OK || eicei_is_device(full)) {
+        return code;
     }
     fd = eicei_lock(full, e);
     if (fd < 0) {
@@ -26808,8 +27525,13 @@ EICEI_PRIVATE void eicei_need_answer(eice_posix *x, eicei_peer *p,
     case EICE_NEED_PROCESS:
         eicei_job_start(x, p, need, now_ms);
         return;
+    case EICE_NEED_SAVE:
+        eice_copy_text(path, sizeof path, need->name);
+        a.code = eice_posix_write_file(path, need->text, NULL);
+        break;
     case EICE_NEED_FETCH: /* eice_conn's own */
     case EICE_NEED_STS:
+    case EICE_NEED_TIME:
     case EICE_NEED_NONE:
         return;
     }

@@ -127,6 +127,15 @@ static void box_answer(const box *b, eice_cred *c, const eice_need *n)
             "<R><A><Credentials><AccessKeyId>ASIAW</AccessKeyId>"
             "<SecretAccessKey>s&amp;w</SecretAccessKey><SessionToken>t"
             "</SessionToken></Credentials></A></R>");
+    } else if (n->kind == EICE_NEED_TIME) {
+        a.unix_s = 1900000000; /* 2030-03-17 */
+    } else if (eice_str_starts(n->name, "/l/")) {
+        CHECK_STR(n->name, "/l/a1fce4363854ff888cff4b8e7875d600"
+                           "c2682390412a8cf79b37d0b11148b0fa.json");
+        a.data = eice_str_c("{\"accessToken\":{\"accessKeyId\":\"ASIAL\","
+                            "\"secretAccessKey\":\"s\",\"sessionToken\":"
+                            "\"t\",\"expiresAt\":\"2030-03-17T18:00:00Z\"}"
+                            "}");
     } else if (eice_str_is(n->name, "/t")) {
         a.data = eice_str_c(" tok.en\n");
     } else if (n->kind == EICE_NEED_FETCH) {
@@ -366,10 +375,12 @@ static const row rows[] = {
                    "[profile q]\nrole_arn=y\nweb_identity_token_file=/t\n" },
       "r", NULL, "ASIAR|s|ASIAW(t)+x+eice|eu-west-1|role x (profile r)",
       EICE_OK },
-    { "what the source says is unsupported",
-      { EUW, NULL, "[profile r]\nrole_arn=x\nsource_profile=q\n"
-                   "[profile q]\nlogin_session=y\n" },
-      "r", NULL, "profile q uses login_session", EICE_E_CREDENTIALS },
+    { "a login as the source of a role",
+      { EUW "AWS_LOGIN_CACHE_DIRECTORY=/l\n", NULL,
+        "[profile r]\nrole_arn=x\nsource_profile=q\n"
+        "[profile q]\nlogin_session=y\n" },
+      "r", NULL, "ASIAR|s|ASIAL(t)+x+eice|eu-west-1|role x (profile r)",
+      EICE_OK },
     { "role before static keys of the profile",
       { EUW, "[r]\naws_access_key_id=A\naws_secret_access_key=s\n",
         "[profile r]\nrole_arn=arn:aws:iam::1:role/x\n" }, "r", NULL,
@@ -396,7 +407,24 @@ static const row rows[] = {
     { "identity center before static keys",
       { EUW, "[r]\naws_access_key_id=A\naws_secret_access_key=s\n",
         "[profile r]\nsso_session=c\nsso_account_id=1\nsso_role_name=d\n" },
-      "r", NULL, "uses sso_account_id", EICE_E_CREDENTIALS },
+      "r", NULL, "names sso_session c", EICE_E_CONFIG },
+    { "identity center has all it needs, but for a login",
+      { EUW, NULL, "[profile r]\nsso_start_url=u\nsso_region=eu-west-1\n"
+                   "sso_account_id=1\nsso_role_name=d\n" },
+      "r", NULL, "login of profile r: no token in ~/.aws/sso/cache/",
+      EICE_E_CREDENTIALS_EXPIRED },
+    { "a session in another file does not count",
+      { EUW, "[sso-session c]\nsso_start_url=u\nsso_region=eu-west-1\n",
+        "[profile r]\nsso_session=c\nsso_account_id=1\nsso_role_name=d\n" },
+      "r", NULL, "names sso_session c", EICE_E_CONFIG },
+    { "static keys before a login",
+      { EUW, "[r]\naws_access_key_id=A\naws_secret_access_key=s\n",
+        "[profile r]\nlogin_session=y\n" }, "r", NULL,
+      "A|s||eu-west-1|profile r (~/.aws/credentials)", EICE_OK },
+    { "a login before a process",
+      { EUW "AWS_LOGIN_CACHE_DIRECTORY=/l\n", NULL,
+        "[profile r]\ncredential_process=x\nlogin_session=y\n" }, "r", NULL,
+      "ASIAL|s|t|eu-west-1|login of profile r", EICE_OK },
     { "static keys before a process",
       { EUW, "[r]\naws_access_key_id=A\naws_secret_access_key=s\n",
         "[profile r]\ncredential_process=x\n" }, "r", NULL,
@@ -442,8 +470,9 @@ static const row rows[] = {
                    "'{\"Version\": 1, \"AccessKeyId\": \"A\", "
                    "\"SecretAccessKey\": \"s\", \"Expiration\": \"soon\"}'\n" },
       "r", NULL, "Expiration is not a time", EICE_E_CREDENTIALS },
-    { "login", { EUW, NULL, "[profile r]\nlogin_session=x\n" }, "r", NULL,
-      "uses login_session", EICE_E_CREDENTIALS },
+    { "no login", { EUW, NULL, "[profile r]\nlogin_session=x\n" }, "r", NULL,
+      "login of profile r: the answer has no accessToken.accessKeyId",
+      EICE_E_CREDENTIALS },
     { "container",
       { EUW "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI=/v2\n", NULL, NULL },
       NULL, NULL, "container credentials: refused", EICE_E_CREDENTIALS },

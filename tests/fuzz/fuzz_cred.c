@@ -1,7 +1,7 @@
-/* Shared files, the proxy settings, and the answers of container and instance
- * services, of anybody's making. The input is cut at the byte 0x1e:
+/* Shared files, the proxy settings, token caches, and the answers of services
+ * and processes, of anybody's making. The input is cut at the byte 0x1e:
  * credentials file, config file, HTTPS_PROXY, NO_PROXY, then one answer after
- * the other. */
+ * the other; '!' before one makes it HTTP 401. */
 #define EICE_IMPLEMENTATION
 #include "eice.h"
 
@@ -32,7 +32,18 @@ static void answer(const eice_str *part, eice_str *rest, eice_cred *c,
     eice_answer a;
 
     memset(&a, 0, sizeof a);
-    if (n->kind == EICE_NEED_FILE) {
+    if (n->kind == EICE_NEED_FILE
+        && (eice_str_starts(n->name, "~/.aws/sso/")
+            || eice_str_starts(n->name, "~/.aws/login/"))) {
+        a.data = eice_str_cut(rest, '\x1e');
+    } else if (n->kind == EICE_NEED_TIME) {
+        a.unix_s = 1795000000;
+    } else if (n->kind == EICE_NEED_SAVE) {
+        eice_str raw;
+
+        require(eice_json_find(n->text, "accessToken", &raw)
+                == EICE_JSON_STRING);
+    } else if (n->kind == EICE_NEED_FILE) {
         a.data = part[eice_str_is(n->name, "~/.aws/config") ? 1 : 0];
     } else if (n->kind == EICE_NEED_STS) {
         require(n->param_count >= 2 && n->param_count <= 6
@@ -47,8 +58,10 @@ static void answer(const eice_str *part, eice_str *rest, eice_cred *c,
         a.data = eice_str_c("token");
     } else if (n->kind == EICE_NEED_FETCH) {
         require(n->text.len > 0 && n->name.len > 0 && n->port > 0);
-        a.status = 200;
         a.data = eice_str_cut(rest, '\x1e');
+        a.status = eice_str_starts(a.data, "!") ? 401 : 200;
+        a.data.ptr += a.status == 401;
+        a.data.len -= a.status == 401;
     } else if (eice_str_is(n->name, "HTTPS_PROXY")) {
         a.data = part[2];
     } else if (eice_str_is(n->name, "NO_PROXY")) {
