@@ -4,11 +4,17 @@
     tests/e2e_ssh_config.py [--eice PROGRAM] [name …]
 """
 
+import hashlib
 import os
 import shlex
+import shutil
+import socket
+import struct
+import subprocess
 import sys
+import tarfile
 
-from e2elib import check, contains, equal, main, need, test
+from e2elib import Server, check, contains, equal, main, need, test
 
 WEB = "i-0123456789abcdef0"
 UBUNTU = "10.20.1.24"
@@ -107,35 +113,140 @@ def rsync_and_git(w):
     contains(w.run(["git", "-C", w.path("r"), "log"]).expect(0).text, "first", "the commit")
 
 
-def ansible(w, *words, **variables):
+def link(w):
+    """eice as a program that takes OpenSSH's options."""
+    path = w.path("eice-ssh")
+    os.symlink(w.program, path)
+    return path
+
+
+@test(seconds=90)
+def git_as_documented(w):
+    """git-config(1) and git(1): core.sshCommand, GIT_SSH, GIT_SSH_COMMAND, each with both; all the
+    forms of an address, and what else goes over the wire."""
+    conf = stanzas(w, "web-1")
+    program = need("git", "git")
+    identity_words = ["-c", "user.name=t", "-c", "user.email=t@a.example", "-c",
+                      "init.defaultBranch=main", "-c", "protocol.version=2"]
+    home = w.remote_home()
+    shutil.rmtree(os.path.join(home, "g.git"), ignore_errors=True)
+    w.eice("ssh", "web-1", "git init -q --bare -b main g.git && cd g.git && "
+           "git config uploadarchive.allowUnreachable true").expect(0)
+
+    def git(*words, at="one", **variables):
+        return w.run([program, *identity_words, "-C", w.path(at), *words],
+                     env=w.env(GIT_CONFIG_NOSYSTEM="1", **variables)).expect(0, f"git {words}")
+
+    os.makedirs(w.path("one"))
+    w.write("one/file", "first")
+    git("init", "-q")
+    git("add", "file")
+    git("commit", "-q", "-m", "first")
+    git("-c", f"core.sshCommand={w.program} ssh", "push", "-q", "web-1:g.git", "main")
+    ours = link(w)
+    ways = [{"GIT_SSH": ours}, {"GIT_SSH_COMMAND": f"{w.program} ssh"},
+            {"GIT_SSH": ours, "GIT_SSH_VARIANT": "ssh"}, {"GIT_SSH_COMMAND": f"ssh -F {conf}"},
+            {"GIT_SSH_COMMAND": f"ssh -F {conf}", "GIT_SSH_VARIANT": "ssh"}]
+    places = ["web-1:g.git", "ec2-user@web-1:g.git", f"ssh://ec2-user@web-1{home}/g.git",
+              "ssh://web-1/~/g.git", "ssh://ec2-user@web-1:22/~ec2-user/g.git"]
+    for n, (way, place) in enumerate(zip(ways, places)):
+        git("clone", "-q", place, f"clone{n}", at=".", **way)
+        w.write(f"clone{n}/file{n}", f"{n}")
+        git("add", ".", at=f"clone{n}")
+        git("commit", "-q", "-m", f"number {n}", at=f"clone{n}")
+        git("push", "-q", at=f"clone{n}", **way)
+        git("archive", "--remote", place, "-o", w.path(f"{n}.tar"), "main", **way)
+        with tarfile.open(w.path(f"{n}.tar")) as tar:
+            check(f"file{n}" in tar.getnames(), f"git archive with {way}")
+    git("fetch", "-q", "web-1:g.git", "main", GIT_SSH=ours)
+    equal(git("log", "--format=%s", "FETCH_HEAD").text.split("\n")[0], "number 4", "the last one")
+    shutil.rmtree(os.path.join(home, "g.git"))
+
+
+def socks_get(port, to):
+    """What a server says that is reached through a SOCKS5 proxy."""
+    with socket.create_connection(("127.0.0.1", port), 10) as sock:
+        sock.sendall(b"\5\1\0")
+        equal(sock.recv(2), b"\5\0", "SOCKS")
+        sock.sendall(b"\5\1\0\x03\x09localhost" + struct.pack(">H", to))
+        answer = b""
+        while len(answer) < 10:
+            data = sock.recv(10 - len(answer))
+            check(data, f"SOCKS ended: {answer}")
+            answer += data
+        equal(answer[1], 0, "SOCKS")
+        return sock.recv(100)
+
+
+@test(seconds=60)
+def vs_code_remote_ssh(w):
+    """-V first; then a shell that gets its script from stdin and stays, beside a SOCKS proxy
+    through which the editor talks to its server (remote.SSH.enableDynamicForwarding), with -F
+    where remote.SSH.configFile is set. Both with remote.SSH.path and with the stanzas."""
+    conf = stanzas(w, "web-1")
+    ours = link(w)
+    w.eice("ssh", "web-1", "true").expect(0)
+    own = w.write("own", "Host box\n  HostName web-1\n  User ec2-user\n  ForwardAgent no\n")
+    with Server(lambda sock: sock.sendall(b"code server")) as server:
+        for program, words in ((ours, ["web-1"]), (ours, ["-F", own, "box"]),
+                               (need("ssh", "openssh-client"), ["-F", conf, "web-1"])):
+            w.run([program, "-V"]).expect(0)
+            with socket.create_server(("127.0.0.1", 0)) as probe:
+                port = probe.getsockname()[1]
+            process = w.start([program, "-v", "-T", "-D", str(port), "-o", "ConnectTimeout=15",
+                               *words, "bash"], stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+            process.stdin.write(b"echo \"a1b2: running\"; echo $((6*7))==; "
+                                b"trap 'exit 0' TERM; cat\n")
+            equal(process.stdout.readline(), b"a1b2: running\n", "its script")
+            equal(process.stdout.readline(), b"42==\n", "its script")
+            equal(socks_get(port, server.port), b"code server", "through the proxy")
+            process.stdin.write(b"still here\n")
+            equal(process.stdout.readline(), b"still here\n", "the shell")
+            process.stdin.close()
+            equal(process.wait(10), 0, "status")
+
+
+def ansible(w, *words, methods=("smart",), **variables):
     """Ping, and a file copied there."""
     program = need("ansible", "ansible-core")
-    w.write("up", b"x" * 100001)
+    path = w.write("up", os.urandom(100001))
     env = w.env(ANSIBLE_NOCOLOR="1", ANSIBLE_PYTHON_INTERPRETER="/usr/bin/python3", **variables)
+
+    def run(*arguments, said):
+        result = w.run([program, "all", "-i", "web-1,", "-u", "ec2-user", "-m", *arguments, *words],
+                       env=env, seconds=60).expect(0, f"{arguments}")
+        contains(result.text, said, f"{arguments}")
+
+    run("ping", said="SUCCESS")
     place = os.path.join(w.remote_home(), "by-ansible")
-    for arguments in (["-m", "ping"], ["-m", "copy", "-a", f"src={w.path('up')} dest={place}"]):
-        result = w.run([program, "all", "-i", "web-1,", "-u", "ec2-user", *arguments, *words],
-                       env=env, seconds=60)
-        result.expect(0)
-        contains(result.text, "SUCCESS" if "ping" in arguments else "CHANGED", arguments[1])
-    equal(os.path.getsize(place), 100001, "the file")
-    os.unlink(place)
+    with open(path, "rb") as f:
+        wanted = hashlib.sha256(f.read()).digest()
+    for method in methods:
+        env["ANSIBLE_SSH_TRANSFER_METHOD"] = method
+        run("copy", "-a", f"src={path} dest={place}", said="CHANGED")
+        with open(place, "rb") as f:
+            equal(hashlib.sha256(f.read()).digest(), wanted, f"the file copied by {method}")
+        os.unlink(place)
 
 
-@test(seconds=120)
+# All ways to transfer that ansible.builtin.ssh documents, two of them only in the long form.
+METHODS = ("sftp", "scp", "piped") if os.environ.get("EICE_LONG") == "1" else ("sftp",)
+
+
+@test(seconds=240)
 def ansible_over_ssh_config(w):
     conf = stanzas(w, "web-1")
-    ansible(w, ANSIBLE_SSH_ARGS=f"-C -F {conf} -o ControlMaster=no")
+    ansible(w, methods=METHODS, ANSIBLE_SSH_ARGS=f"-C -F {conf} -o ControlMaster=no")
 
 
-@test(seconds=120)
+@test(seconds=240)
 def ansible_over_eice(w):
     """Its own options as they are, ControlMaster among them."""
-    link = w.path("eice-ssh")
-    os.symlink(w.program, link)
-    ansible(w, "-e", f"ansible_ssh_executable={link}", "-e",
-            f"ansible_sftp_extra_args='-S {link}'",
-            ANSIBLE_HOST_KEY_CHECKING="False")
+    ours = link(w)
+    ansible(w, "-e", f"ansible_ssh_executable={ours}", "-e",
+            f"ansible_sftp_extra_args='-S {ours}'", "-e", f"ansible_scp_extra_args='-S {ours}'",
+            methods=METHODS, ANSIBLE_HOST_KEY_CHECKING="False")
 
 
 if __name__ == "__main__":
