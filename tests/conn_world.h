@@ -197,6 +197,7 @@ static void world_key(world *w)
 /* A world that has not begun: change what is wanted, then world_start. */
 static void world_init(world *w, eice_goal goal)
 {
+    const char *blank;
     size_t i;
 
     memset(w, 0, sizeof *w);
@@ -204,6 +205,8 @@ static void world_init(world *w, eice_goal goal)
         w->fd[i] = -1;
     }
     w->rule = env_text("EICE_CONNECT_TO");
+    blank = strrchr(w->rule, ' '); /* the last rule is the one for all hosts */
+    w->rule = blank != NULL ? blank + 1 : w->rule;
     world_key(w);
     w->channel = -1;
     w->alloc.resize = heap_resize;

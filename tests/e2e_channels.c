@@ -3,7 +3,7 @@
  *
  *     e2e_channels TARGET
  *
- * Settings come from the environment, EICE_CONNECT_TO (one rule) among them.
+ * Settings come from the environment, EICE_CONNECT_TO (its last rule) among them.
  * Used by e2e.py.
  */
 #define EICE_IMPLEMENTATION
@@ -298,9 +298,11 @@ static void refuse_getaddrinfo(void)
 int main(int argc, char **argv)
 {
     const char *rule = getenv("EICE_CONNECT_TO");
+    const char *blank = rule != NULL ? strrchr(rule, ' ') : NULL;
     eice_conn_opts o;
     eice_error e;
 
+    rule = blank != NULL ? blank + 1 : rule;
     memset(&o, 0, sizeof o);
     memset(&e, 0, sizeof e);
     o.goal = EICE_GOAL_SSH;
