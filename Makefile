@@ -291,8 +291,12 @@ bench: build/eice build/native/libssh2.a build/native/libbearssl.a ## figures
 packages-long: packages-test ## install the Debian packages for test-long
 	@tools/deps/packages long
 
+# Built for the tree of Debian 13, which has no libasan.
+LONG_HELPERS = $(addprefix build/tests/native/,cred_dump e2e_channels \
+    keys_helper ssh_session)
+
 # Long forms of the tests, OpenSSH 10 and the AWS CLI of Debian 13 (as root).
-test-long: packages-long build/tests/native/e2e_channels ## all tests, in full
+test-long: packages-long $(LONG_HELPERS) ## all tests, in full
 	@EICE_LONG=1 $(MAKE) --no-print-directory test
 	@$(MAKE) --no-print-directory fuzz
 

@@ -38,6 +38,10 @@ USUAL = ["curve25519-sha256", "ssh-ed25519", "aes256-ctr", "hmac-sha2-256-etm@op
 REFUSED = [("diffie-hellman-group14-sha1", 0), ("diffie-hellman-group1-sha1", 0),
            ("diffie-hellman-group18-sha512", 0), ("ssh-rsa", 1)]
 
+# Not offered unless asked for: from version 10 on, no method over finite fields is.
+OLD_KEX = [name for name in KEX if name.startswith("diffie")] + \
+    ["diffie-hellman-group14-sha1", "diffie-hellman-group1-sha1"]
+
 GENERATED = [("ed25519", []), ("ecdsa", ["-b", "256"]), ("ecdsa", ["-b", "384"]),
              ("ecdsa", ["-b", "521"]), ("rsa", ["-b", "2048"])]
 
@@ -52,7 +56,7 @@ PasswordAuthentication no
 AuthorizedKeysFile {dir}/authorized
 RekeyLimit 512K
 MaxStartups 100
-KexAlgorithms +diffie-hellman-group14-sha1,diffie-hellman-group1-sha1
+KexAlgorithms +{kex}
 HostKeyAlgorithms +ssh-rsa
 """
 
@@ -67,7 +71,7 @@ class Server:
         os.chmod(self.dir, 0o700)
         os.chown(self.dir, UID, -1)
         self.port = free_port()
-        config = extra + CONFIG.format(port=self.port, dir=self.dir)
+        config = extra + CONFIG.format(port=self.port, dir=self.dir, kex=",".join(OLD_KEX))
         for number, (kind, extra) in enumerate(generated or GENERATED):
             path = f"{self.dir}/key{number}"
             subprocess.run(["ssh-keygen", "-q", "-t", kind, *extra, "-N", "", "-f", path],

@@ -41,7 +41,7 @@ AGAIN = {"e2e_cp": ["resumed", "connection_lost", "odd_names", "errors_go_on", "
                     "connection_options", "disk_full_*", "hostile_servers"]}
 
 # Only with EICE_LONG=1, as `make test-long` sets it.
-LONG = {"trixie": 1800}
+LONG = {"trixie": 3600}
 
 # Tests repeated under valgrind: (program, its argument: only tests with this word).
 VALGRIND = [("test_base", ""), ("test_keys", ""), ("test_aws", ""), ("test_cred", ""),
@@ -247,7 +247,7 @@ def drivers():
         argv = [PYTHON, f"tests/{name}.py", *ARGUMENTS.get(name, [])]
         argv += [f"build/tests/{'native' if need in NATIVE else 'asan'}/{need}"
                  for need in needs(name)]
-        out.append(Program(name, argv, LONG.get(name, 1200 if long else 400)))
+        out.append(Program(name, argv, LONG.get(name, 2400 if long else 400)))
         if name in AGAIN:
             out.append(Program(f"{name} (asan)", [PYTHON, f"tests/{name}.py", "--eice",
                                                   "build/asan/eice", *AGAIN[name]], 400))

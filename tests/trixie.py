@@ -24,8 +24,13 @@ SOURCE = "/src"  # this checkout, inside the tree
 EICE = os.path.join(ROOT, "build/eice")
 REGION = "eu-west-1"
 POINT = "eice-0a1b2c3d4e5f60718"
-SUITES = ["e2e", "e2e_openssh", "e2e_terminal", "e2e_forward", "e2e_cp", "e2e_keys",
-          "e2e_options"]
+# Tests of ours that are repeated in the tree, and the programs they are given.
+NATIVE = "build/tests/native/"
+SUITES = {"e2e": [], "e2e_openssh": [], "e2e_terminal": [], "e2e_forward": [], "e2e_jump": [],
+          "e2e_cp": [], "e2e_keys": [], "e2e_options": [], "e2e_ssh_config": [], "e2e_awscli": [],
+          "e2e_config": [], "keys_openssh": [NATIVE + "keys_helper"],
+          "ssh_servers": [NATIVE + "ssh_session"], "ssh_algorithms": [NATIVE + "ssh_session"]}
+PAIRWISE = {"ssh_algorithms"}  # the full matrix takes a quarter of an hour, and is run outside
 STORE = "/etc/ssl/certs/ca-certificates.crt"
 
 # Runs as root in a mount and a network namespace of its own.
@@ -68,14 +73,17 @@ def good(argv, **more):
 # --- OpenSSH 10 -----------------------------------------------------------------------------------
 
 
-def suite(name):
-    """One of our end-to-end tests, with the tree's sshd and clients; passes its lines on."""
+def suite(name, arguments):
+    """One of our tests, with the tree's servers and clients; passes its lines on."""
+    env = {k: v for k, v in os.environ.items() if k != "EICE_LONG" or name not in PAIRWISE}
+
     def part():
-        with subprocess.Popen([sys.executable, f"{ROOT}/tests/{name}.py"], text=True,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        with subprocess.Popen([sys.executable, f"tests/{name}.py", *arguments], text=True, env=env,
+                              cwd=ROOT, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT) as process:
             seen = fine = 0
             for line in process.stdout:
-                match = re.match(r"(PASS|FAIL|SKIP) (\w+)(?:: )?(.*)", line)
+                match = re.match(r"(PASS|FAIL|SKIP) ([^:\n]+)(?:: )?(.*)", line)
                 if match:
                     seen += 1
                     fine += tell(match[1], f"openssh10_{name}_{match[2]}", match[3])
@@ -256,8 +264,7 @@ def check_lookup(env):
 
 
 def parts():
-    table = {f"openssh10_{name}": suite(name) for name in SUITES
-             if os.path.exists(f"{ROOT}/tests/{name}.py")}
+    table = {f"openssh10_{name}": suite(name, arguments) for name, arguments in SUITES.items()}
     for name, count in COMPARED.items():
         table[name] = program(name, CRED_DUMP, "20261125", str(count))
     table["aws_cli"] = aws_cli
