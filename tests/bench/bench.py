@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Figures of eice beside what a user would take instead, from one run on one machine.
 
-usage: bench.py [--json] [--mib N] [--rounds N] [WORD …]
+usage: bench.py [--json | --markdown] [--mib N] [--rounds N] [WORD …]
 
 WORD (throughput, ciphers, copy, prompt, memory, size) runs only that part. Everything goes through
 the same simulator (tools/sim), which is Python: it is the bottleneck of most transfers, so CPU time
@@ -9,6 +9,7 @@ tells more than wall time. Nothing passes or fails here.
 """
 
 import argparse
+import fnmatch
 import glob
 import json
 import os
@@ -20,15 +21,17 @@ import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 HERE = os.path.join(ROOT, "tests/bench")
-sys.path.insert(0, os.path.join(ROOT, "tools"))
+sys.path[:0] = [os.path.join(ROOT, "tools"), os.path.join(ROOT, "tests")]
 
-from sim import Simulator  # noqa: E402  (needs the path set above)
+from delay import Delay  # noqa: E402  (needs the path set above)
+from sim import Simulator  # noqa: E402
 
 EICE = os.path.join(ROOT, "build/eice")
 AWS_LIKE = f"{sys.executable} {HERE}/aws_like.py"
 POINT = "eice-0a1b2c3d4e5f60718"
 RTT_MS = 50
-COPY_FILES = 200
+FAR_MS = 50  # one way
+COPY_FILES = {"near": 1000, "far": 50}
 CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes256-ctr",
            "chacha20-poly1305@openssh.com")
 QUIET = ["-F", "none", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
@@ -135,48 +138,79 @@ class Bench:
         self.add("throughput", name, direction + ", memory", cost.rss_kib, "KiB")
 
     def ciphers(self):
-        """Bytes down over the same tunnel with each cipher, ours and OpenSSH's beside it."""
+        """Bytes down over the same tunnel with each cipher: a command's, and a file's."""
         get = f"head -c {self.bytes} /dev/zero"
-        proxy = f"ProxyCommand={EICE} proxy %h"
+        place = self.place()
+        self.run([EICE, "-q", "ssh", "web-1", f"{get} | tr '\\0' x >{place}/file"])
+        target = f"ec2-user@{self.instance['id']}"
         for cipher in CIPHERS:
-            for name, words in (
-                    ("eice ssh", [EICE, "-q", "ssh", "-c", cipher, "web-1"]),
-                    ("OpenSSH + eice proxy", self.ssh("-c", cipher, "-o", proxy,
-                                                      f"ec2-user@{self.instance['id']}"))):
-                cost = min((self.run([*words, get]) for _ in range(self.options.rounds)),
-                           key=lambda c: c.seconds)
-                short = cipher.partition("@")[0]
-                self.add("ciphers", name, short, self.options.mib / cost.seconds, "MiB/s")
-                self.add("ciphers", name, short + ", CPU",
+            short = cipher.partition("@")[0]
+            for name, what, argv in (
+                    ("eice ssh", "ssh", [EICE, "-q", "ssh", "-c", cipher, "web-1", get]),
+                    ("OpenSSH's ssh", "ssh", [*self.proxied("ssh", "-c", cipher), target, get]),
+                    ("eice cp", "cp", [EICE, "cp", "-q", "-c", cipher, f"web-1:{place}/file",
+                                       self.path + "/got"]),
+                    ("OpenSSH's sftp", "cp", [*self.proxied("sftp", "-q", "-c", cipher),
+                                              f"{target}:{place}/file", self.path + "/got"])):
+                cost = self.best(argv)
+                self.add("ciphers", name, f"{what}, {short}", self.options.mib / cost.seconds,
+                         "MiB/s")
+                self.add("ciphers", name, f"{what}, {short}, CPU",
                          cost.cpu / self.options.mib * 1024, "s/GiB")
+        self.run([EICE, "-q", "ssh", "web-1", f"rm -rf {place}"])
+
+    def proxied(self, program, *options):
+        return [program, *self.ssh(*options, "-o", f"ProxyCommand={EICE} proxy %h")[1:]]
+
+    def place(self):
+        """A new directory over there."""
+        place = f"/tmp/eice-bench-{os.getpid()}"
+        self.run([EICE, "-q", "ssh", "web-1", f"rm -rf {place}; mkdir {place}"])
+        return place
 
     def copy(self):
-        """One file and many, up and down, near and far: eice cp, and sftp over the same tunnel."""
-        many = os.path.join(self.path, "many")
-        os.mkdir(many)
-        for n in range(COPY_FILES):
-            with open(f"{many}/{n}", "wb") as f:
-                f.write(b"x" * 1000)
+        """One file and many, up and down, near and behind a line with a delay each way."""
         big = os.path.join(self.path, "big")
         with open(big, "wb") as f:
             f.write(os.urandom(self.bytes))
-        for rtt in (0, 2 * RTT_MS):
-            self.sim.ctl("rtt", ms=rtt)
-            for what, source in (("one file", big), (f"{COPY_FILES} files", many)):
-                for name, argv in self.copies(source):
-                    cost = self.run(argv)
-                    self.add("copy", name, f"{what}, {rtt} ms", cost.seconds, "s")
-        self.sim.ctl("rtt", ms=0)
+        near = self.env
+        with Delay(("127.0.0.1", self.sim.port), FAR_MS / 1000) as line:
+            far = {**near, "EICE_CONNECT_TO": f"::127.0.0.1:{line.port}"}
+            for where, env in (("near", near), ("far", far)):
+                many = os.path.join(self.path, "many-" + where)
+                os.mkdir(many)
+                for n in range(COPY_FILES[where]):
+                    with open(f"{many}/{n}", "wb") as f:
+                        f.write(b"x" * 1000)
+                self.env = env
+                self.copies(where, big, many)
+                self.env = near
 
-    def copies(self, source):
-        """What puts `source` into a new directory over there."""
-        place = f"/tmp/eice-bench-{os.getpid()}"
-        proxy = f"ProxyCommand={EICE} proxy %h"
+    def copies(self, where, big, many):
+        """What eice, scp and sftp take for the same; the time to log in is in it."""
+        place = self.place()
         target = f"ec2-user@{self.instance['id']}"
-        self.run([EICE, "-q", "ssh", "web-1", f"rm -rf {place}; mkdir {place}"])
-        yield "eice cp", [EICE, "cp", "-q", "-r", source, f"web-1:{place}/ours"]
-        yield "scp + eice proxy", ["scp", "-q", "-r", *self.ssh("-o", proxy)[1:], source,
-                                   f"{target}:{place}/theirs"]
+        batch = os.path.join(self.path, "batch")
+        scp = self.proxied("scp", "-q")
+        sftp = self.proxied("sftp", "-q", "-b", batch) + [target]
+        files = f"{COPY_FILES[where]} files"
+        for what, name, lines, argv in (
+                ("up", "eice cp", "", [EICE, "cp", "-q", big, f"web-1:{place}/1"]),
+                ("up", "scp", "", [*scp, big, f"{target}:{place}/2"]),
+                ("up", "sftp", f"put {big} {place}/3", sftp),
+                ("down", "eice cp", "", [EICE, "cp", "-q", f"web-1:{place}/1", self.path + "/1"]),
+                ("down", "scp", "", [*scp, f"{target}:{place}/1", self.path + "/2"]),
+                ("down", "sftp", f"get {place}/1 {self.path}/3", sftp),
+                (files, "eice cp", "", [EICE, "cp", "-q", "-r", many, f"web-1:{place}/4"]),
+                (files, "scp", "", [*scp, "-r", many, f"{target}:{place}/5"]),
+                (files, "sftp", f"mkdir {place}/6\nput -r {many}/* {place}/6", sftp)):
+            with open(batch, "w", encoding="ascii") as f:
+                f.write(lines + "\n")
+            cost = self.run(argv)
+            self.add("copy", name, f"{where}, {what}", cost.seconds, "s")
+            if where == "near":
+                self.add("copy", name, f"{where}, {what}, CPU", cost.cpu * 1000, "ms")
+                self.add("copy", name, f"{where}, {what}, largest process", cost.rss_kib, "KiB")
         self.run([EICE, "-q", "ssh", "web-1", f"rm -rf {place}"])
 
     def tls(self):
@@ -268,6 +302,30 @@ def tell(results):
         print(line.rstrip())
 
 
+# Rows of --markdown: the part, and a pattern of what was measured.
+SHORT = (("prompt", "*"), ("throughput", "up*"), ("throughput", "down*"), ("ciphers", "*CPU"),
+         ("copy", "*"), ("memory", "*"), ("size", "*"))
+
+
+def number(value):
+    return f"{value:,.0f}" if value >= 100 or isinstance(value, int) else f"{value:.3g}"
+
+
+def markdown(results):
+    """The figure of eice, and how many times as much the others have."""
+    rows = {}
+    for r in results:
+        if any(r["part"] == part and fnmatch.fnmatch(r["what"], what) for part, what in SHORT):
+            alone = r["part"] in ("memory", "size")
+            rows.setdefault((r["part"], r["name"] if alone else r["what"]), []).append(r)
+    print("| | eice | others, as multiples |\n|---|---|---|")
+    for (part, what), found in rows.items():
+        first = found[0]
+        others = ", ".join(f"{r['name']} {r['value'] / first['value']:.2g}" for r in found[1:]
+                           if first["value"])
+        print(f"| {part}: {what} | {number(first['value'])} {first['unit']} | {others} |")
+
+
 def measure(options):
     with tempfile.TemporaryDirectory(prefix="eice-bench-") as path:
         os.chmod(path, 0o711)  # sshd has no rights and reads the key in here
@@ -289,6 +347,7 @@ def measure(options):
 def main():
     parser = argparse.ArgumentParser(usage=__doc__.split("\n\n")[1].removeprefix("usage: "))
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--markdown", action="store_true", help="a short table")
     parser.add_argument("--mib", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--key-type", choices=("ec", "rsa"), default="rsa",
@@ -298,6 +357,8 @@ def main():
     results = measure(options)
     if options.json:
         print(json.dumps(results, indent=1))
+    elif options.markdown:
+        markdown(results)
     else:
         print(f"{options.mib} MiB, best of {options.rounds}, certificates: {options.key_type}; "
               f"x: ratio to the first of its kind")

@@ -89,10 +89,27 @@ static unsigned long drain(eice_posix *x, eice_conn *c, const heap *h,
     return h->calls - before;
 }
 
+/* EICE_CONNECT_TO, as the program reads it: rules with blanks between them. */
+static size_t read_rules(const char **rules, size_t cap)
+{
+    static char text[2048];
+    const char *from = getenv("EICE_CONNECT_TO");
+    char *rest = NULL;
+    char *word;
+    size_t n = 0;
+
+    snprintf(text, sizeof text, "%s", from != NULL ? from : "");
+    for (word = strtok_r(text, " ", &rest); word != NULL && n < cap;
+         word = strtok_r(NULL, " ", &rest)) {
+        rules[n++] = word;
+    }
+    return n;
+}
+
 /* One connection; its figures under `name`. */
 static bool measure(const char *name, eice_goal goal, const char *target)
 {
-    const char *rule = getenv("EICE_CONNECT_TO");
+    const char *rules[16];
     eice_posix_opts xo;
     eice_conn_opts o;
     eice_alloc alloc;
@@ -115,8 +132,8 @@ static bool measure(const char *name, eice_goal goal, const char *target)
     o.target = target;
     o.policy = EICE_POLICY_ASK;
     o.known_hosts = "/nonexistent/known_hosts";
-    o.connect_to = &rule;
-    o.connect_to_count = rule != NULL;
+    o.connect_to = rules;
+    o.connect_to_count = read_rules(rules, 16);
     x = eice_posix_new(&xo, NULL);
     c = eice_conn_new(&o, eice_posix_now(), NULL);
     if (x == NULL || c == NULL || eice_posix_add(x, c) != EICE_OK) {
