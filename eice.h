@@ -371,6 +371,11 @@ EICE_API eice_str eice_str_trim(eice_str s);
 EICE_API eice_str eice_str_cut(eice_str *rest, char sep);
 /* Index of the first `c`, or `s.len`. */
 EICE_API size_t eice_str_find(eice_str s, char c);
+/* `*` and `?` of the pattern stand for any bytes and any one byte; letters of
+ * the pattern for both cases with `nocase`, where `s` has small ones. */
+EICE_API bool eice_str_glob(eice_str s, eice_str pattern, bool nocase);
+/* Is it one of the names in a list with commas between them? */
+EICE_API bool eice_str_listed(eice_str s, eice_str list);
 /* Plain decimal digits, nothing else, at most `max`; false leaves *out. */
 EICE_API bool eice_str_u64(eice_str s, uint64_t max, uint64_t *out);
 
@@ -717,6 +722,11 @@ EICE_API void eice_copy_text(char *out, size_t cap, eice_str text);
 
 /* Hashes, HMAC, X25519 and a random generator, all of them BearSSL's. Nothing
  * here fails for want of memory; `data` may be NULL only with `len` 0. */
+
+/* Has the processor instructions for AES and for GCM's multiplication, which
+ * BearSSL uses? Where it has not, ChaCha20 is several times as fast. A program
+ * may say so itself and define EICE_FAST_AES() for the implementation. */
+EICE_API bool eice_fast_aes(void);
 
 /* FIPS 180-4. SHA-1 is for Sec-WebSocket-Accept (RFC 6455 4.2.2) and hashed
  * known_hosts names only. */
@@ -2752,10 +2762,11 @@ typedef struct eice_ssh_opts {
     const eice_alloc *alloc;        /* NULL: malloc; outlives the session */
     const char *host_key_known;     /* types put before the built-in order,
                                        comma separated; or NULL */
-    const char *host_key_types;     /* comma separated, instead of the */
-    const char *kex;                /* built-in lists; NULL: those. Names */
-    const char *ciphers;            /* that libssh2 lacks are dropped; none */
-    const char *macs;               /* left is EICE_E_SSH_UNSUPPORTED */
+    const char *host_key_types;     /* lists for eice_ssh_choose; NULL is */
+    const char *kex;                /* the built-in one, which for ciphers */
+    const char *ciphers;            /* begins with chacha20-poly1305 where */
+    const char *macs;               /* AES is slow and the server has strict
+                                       key exchange (CVE-2023-48795) */
     const char *client_version;     /* "SSH-2.0-..." or NULL */
     uint32_t banner_timeout_ms;     /* 0 is 20000 */
     uint32_t kex_timeout_ms;        /* 0 is 20000 */
@@ -2779,7 +2790,25 @@ typedef struct eice_ssh eice_ssh;
  * same is EICE_E_SSH_UNSUPPORTED, with a text that names both. */
 EICE_API const char *eice_ssh_lacks(size_t i);
 
-/* NULL: EICE_E_MEMORY, _SSH or _SSH_UNSUPPORTED in `e`. */
+typedef enum eice_ssh_list {
+    EICE_SSH_KEX,
+    EICE_SSH_HOST_KEYS,
+    EICE_SSH_CIPHERS,
+    EICE_SSH_MACS
+} eice_ssh_list;
+
+/* Names with commas between them: the built-in list; with `old` what is
+ * offered only when it is asked for, since it rests on SHA-1. */
+EICE_API const char *eice_ssh_names(eice_ssh_list list, bool old);
+/* Puts into `out` what a list of ssh_config(5) comes to: "a,b" is taken as it
+ * is, "+a,b" goes behind the built-in list, "^a,b" before it, "-a*,b" takes
+ * names out of it; NULL is the built-in list. What OpenSSH knows and libssh2
+ * does not is left out. EICE_E_ARGUMENT names in `e` what nobody knows, or a
+ * list of which nothing is left; _SSH_UNSUPPORTED what takes a patch. */
+EICE_API eice_err eice_ssh_choose(eice_ssh_list list, const char *spec,
+                                  eice_buf *out, eice_error *e);
+
+/* NULL: EICE_E_MEMORY, _SSH or what eice_ssh_choose says, in `e`. */
 EICE_API eice_ssh *eice_ssh_new(const eice_ssh_opts *o, uint64_t now_ms,
                                 eice_error *e);
 EICE_API void eice_ssh_free(eice_ssh *s); /* at once; NULL is allowed */
@@ -3200,7 +3229,7 @@ typedef struct eice_conn_opts {
     const eice_alloc *alloc;   /* NULL: malloc; outlives the connection */
     const char *kex;           /* SSH algorithms as in eice_ssh_opts; NULL */
     const char *ciphers;       /* is the built-in list, for host keys with */
-    const char *macs;          /* the types known of the host first */
+    const char *macs;          /* the types known of the host first, as "+" */
     const char *host_key_types;
     const char *host_key_alias;  /* name in the host key file; NULL is the
                                     instance's id, or what stands for it */
@@ -3596,6 +3625,51 @@ EICE_API size_t eice_str_find(eice_str s, char c)
     }
     hit = memchr(s.ptr, c, s.len);
     return hit == NULL ? s.len : (size_t)((const char *)hit - s.ptr);
+}
+
+/* Without recursion: when the rest does not fit, the last * takes one byte
+ * more. */
+EICE_API bool eice_str_glob(eice_str s, eice_str pattern, bool nocase)
+{
+    size_t p = 0;
+    size_t t = 0;
+    size_t star = 0; /* behind the last *, whose text began at `from` */
+    size_t from = 0;
+    bool starred = false;
+
+    while (t < s.len) {
+        const char c = p < pattern.len ? pattern.ptr[p] : '\0';
+
+        if (p < pattern.len && c == '*') {
+            starred = true;
+            star = ++p;
+            from = t;
+        } else if (p < pattern.len
+                   && (c == '?' || c == s.ptr[t]
+                       || (nocase && eicei_base_lower(c) == s.ptr[t]))) {
+            p++;
+            t++;
+        } else if (starred) {
+            p = star;
+            t = ++from;
+        } else {
+            return false;
+        }
+    }
+    while (p < pattern.len && pattern.ptr[p] == '*') {
+        p++;
+    }
+    return p == pattern.len;
+}
+
+EICE_API bool eice_str_listed(eice_str s, eice_str list)
+{
+    while (list.len > 0) {
+        if (eice_str_eq(eice_str_cut(&list, ','), s)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 EICE_API eice_str eice_str_cut(eice_str *rest, char sep)
@@ -4786,6 +4860,16 @@ EICE_API void eice_copy_text(char *out, size_t cap, eice_str text)
 EICEI_ASSERT_FITS(sha256, sizeof(br_sha256_context), sizeof(eice_sha256_ctx));
 EICEI_ASSERT_FITS(sha512, sizeof(br_sha512_context), sizeof(eice_sha512_ctx));
 EICEI_ASSERT_FITS(drbg, sizeof(br_hmac_drbg_context), sizeof(eice_drbg));
+
+#ifndef EICE_FAST_AES
+#define EICE_FAST_AES() \
+    (br_aes_x86ni_ctr_get_vtable() != NULL && br_ghash_pclmul_get() != 0)
+#endif
+
+EICE_API bool eice_fast_aes(void)
+{
+    return EICE_FAST_AES();
+}
 
 EICE_API void eice_sha1(uint8_t out[20], const void *data, size_t len)
 {
@@ -10703,39 +10787,6 @@ EICEI_PRIVATE char eicei_key_lower(char c)
     return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
 }
 
-/* * and ? without recursion: when the rest does not fit, the last * takes
- * one byte more. */
-EICEI_PRIVATE bool eicei_key_glob(eice_str pattern, eice_str text)
-{
-    size_t p = 0;
-    size_t t = 0;
-    size_t star = 0; /* behind the last *, whose text began at `from` */
-    size_t from = 0;
-    bool starred = false;
-
-    while (t < text.len) {
-        if (p < pattern.len && pattern.ptr[p] == '*') {
-            starred = true;
-            star = ++p;
-            from = t;
-        } else if (p < pattern.len
-                   && (pattern.ptr[p] == '?'
-                       || eicei_key_lower(pattern.ptr[p]) == text.ptr[t])) {
-            p++;
-            t++;
-        } else if (starred) {
-            p = star;
-            t = ++from;
-        } else {
-            return false;
-        }
-    }
-    while (p < pattern.len && pattern.ptr[p] == '*') {
-        p++;
-    }
-    return p == pattern.len;
-}
-
 /* A negated pattern that fits rules the line out, wherever it stands. */
 EICEI_PRIVATE bool eicei_key_host_list(eice_str list, eice_str host)
 {
@@ -10748,7 +10799,7 @@ EICEI_PRIVATE bool eicei_key_host_list(eice_str list, eice_str host)
         if (negated) {
             pattern = eice_str_make(pattern.ptr + 1, pattern.len - 1);
         }
-        if (pattern.len > 0 && eicei_key_glob(pattern, host)) {
+        if (pattern.len > 0 && eice_str_glob(host, pattern, true)) {
             if (negated) {
                 return false;
             }
@@ -12438,10 +12489,8 @@ EICEI_PRIVATE void eicei_tls_set_suites(br_ssl_engine_context *eng)
         BR_TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
         BR_TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384
     };
-    const bool fast_aes = br_aes_x86ni_ctr_get_vtable() != NULL
-                          && br_ghash_pclmul_get() != 0;
 
-    br_ssl_engine_set_suites(eng, fast_aes ? suites : suites + 4, 6);
+    br_ssl_engine_set_suites(eng, eice_fast_aes() ? suites : suites + 4, 6);
 }
 
 EICEI_PRIVATE void eicei_tls_set_ciphers(br_ssl_engine_context *eng)
@@ -19326,6 +19375,8 @@ EICE_API eice_verdict eice_aws_judge(const eice_aws_reply *r, eice_op op,
 #define EICEI_SSH_OUT (4u * 1024u * 1024u)
 #define EICEI_SSH_BLOCK (16u * 1024u * 1024u) /* most libssh2 may ask for */
 #define EICEI_SSH_GREETING 16384u       /* bytes before the version line */
+#define EICEI_SSH_HELLO 65536u          /* up to the end of KEXINIT */
+#define EICEI_SSH_HOLD 500u             /* ms; our KEXINIT waits for theirs */
 #define EICEI_CHANNEL_BUFFER 32768u
 #define EICEI_SSH_NO_SOCKET 0x7fffffff  /* never open; libssh2 refuses -1 */
 #define EICEI_SSH_WAITING 256           /* connections to be accepted */
@@ -19418,6 +19469,11 @@ struct eice_ssh {
     bool banner_known;
     char greeting[128];   /* the first bytes of the peer, for messages */
     size_t greeting_len;
+    unsigned marked;      /* bytes of "SSH-" that a line began with; 5: no */
+    bool chacha_first;
+    eice_blob hello;      /* all up to its KEXINIT, until keys are agreed on */
+    bool holding;         /* libssh2 does not get them before they are whole */
+    uint64_t hold_ms;     /* nor later than then; 0: no version line yet */
     uint64_t received;
     char methods[160];
     char auth_methods[160];
@@ -19527,7 +19583,7 @@ EICEI_PRIVATE ssize_t eicei_ssh_recv(libssh2_socket_t fd, void *data,
 
     (void)fd;
     (void)flags;
-    if (have == 0 || s->dead) {
+    if (have == 0 || s->holding || s->dead) {
         return s->dead ? -EPIPE : -EAGAIN;
     }
     len = len < have ? len : have;
@@ -19618,6 +19674,355 @@ EICEI_PRIVATE int eicei_ssh_sign(LIBSSH2_SESSION *session, unsigned char **sig,
     return 0;
 }
 
+/* ---- stock libssh2 ----------------------------------------------------- */
+
+const char *eice_ssh_lacks(size_t i)
+{
+    static const char *const table[] = {
+#ifndef LIBSSH2_FATAL_DECRYPT
+        "01-decrypt-failure: chacha20-poly1305",
+#endif
+#ifndef LIBSSH2_STREAMLOCAL_FORWARD
+        "04-streamlocal-forward: UNIX sockets to listen on at the server",
+#endif
+#ifndef LIBSSH2_SESSION_REKEY
+        "06-rekey: new keys when the client wants them",
+#endif
+#ifndef LIBSSH2_FLAG_SIGN_AT_ONCE
+        "07-sign-at-once: logins without asking first",
+#endif
+#ifndef LIBSSH2_CHANNEL_OPEN_BEGIN
+        "08-channel-open: several channels opening at a time",
+#endif
+        NULL,
+    };
+
+    return i < EICEI_LEN(table) ? table[i] : NULL;
+}
+
+#define EICEI_SSH_PATCHES "see tools/libssh2-bearssl/patches"
+
+EICEI_PRIVATE void eicei_ssh_unsupported(eice_error *e, eice_stage stage,
+                                         const char *what, const char *patch)
+{
+    eice_buf b;
+
+    eice_fail(e, EICE_E_SSH_UNSUPPORTED, stage,
+              "%s: this libssh2 is unpatched", what);
+    eice_buf_init(&b, e->remedy, sizeof e->remedy);
+    eice_putf(&b, "it takes libssh2 with the patch %s; " EICEI_SSH_PATCHES,
+              patch);
+    (void)eice_buf_c(&b);
+}
+
+/* ---- algorithms -------------------------------------------------------- */
+
+/* chacha20 only where a packet that does not decrypt is fatal: stock libssh2
+ * 1.11.1 asks for more of it for ever. */
+#define EICEI_SSH_CHACHA "chacha20-poly1305@openssh.com"
+#ifdef LIBSSH2_FATAL_DECRYPT
+#define EICEI_SSH_AND_CHACHA "," EICEI_SSH_CHACHA
+#else
+#define EICEI_SSH_AND_CHACHA ""
+#endif
+
+/* AES-GCM first, since only chacha20 and CBC are open to Terrapin
+ * (CVE-2023-48795) against servers without strict key exchange. */
+static const struct {
+    const char *word; /* of ssh_config(5) */
+    const char *names;
+    const char *old;
+} eicei_ssh_lists[] = {
+    {"KexAlgorithms",
+     "curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256,"
+     "ecdh-sha2-nistp384,ecdh-sha2-nistp521,"
+     "diffie-hellman-group16-sha512,diffie-hellman-group14-sha256,"
+     "diffie-hellman-group-exchange-sha256",
+     "diffie-hellman-group14-sha1"},
+    {"HostKeyAlgorithms",
+     "ssh-ed25519,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,"
+     "ecdsa-sha2-nistp521,rsa-sha2-512,rsa-sha2-256",
+     "ssh-rsa"},
+    {"Ciphers",
+     "aes128-gcm@openssh.com,aes256-gcm@openssh.com,aes128-ctr,aes192-ctr,"
+     "aes256-ctr" EICEI_SSH_AND_CHACHA,
+     ""},
+    {"MACs",
+     "hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com,"
+     "hmac-sha2-256,hmac-sha2-512",
+     "hmac-sha1-etm@openssh.com,hmac-sha1"},
+};
+
+const char *eice_ssh_names(eice_ssh_list list, bool old)
+{
+    return old ? eicei_ssh_lists[list].old : eicei_ssh_lists[list].names;
+}
+
+/* Does a pattern of the list fit? */
+EICEI_PRIVATE bool eicei_ssh_fits(eice_str name, eice_str patterns)
+{
+    while (patterns.len > 0) {
+        if (eice_str_glob(name, eice_str_cut(&patterns, ','), false)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+EICEI_PRIVATE void eicei_ssh_add(eice_buf *out, size_t start, eice_str name)
+{
+    if (!eice_str_listed(name, eice_str_make(out->ptr + start,
+                                             out->len - start))) {
+        eice_put_c(out, out->len > start ? "," : "");
+        eice_put(out, name);
+    }
+}
+
+/* The built-in list, without what fits `but`. */
+EICEI_PRIVATE void eicei_ssh_built_in(eice_ssh_list list, eice_str but,
+                                      eice_buf *out, size_t start)
+{
+    eice_str rest = eice_str_c(eicei_ssh_lists[list].names);
+
+    while (rest.len > 0) {
+        const eice_str name = eice_str_cut(&rest, ',');
+
+        if (!eicei_ssh_fits(name, but)) {
+            eicei_ssh_add(out, start, name);
+        }
+    }
+}
+
+EICEI_PRIVATE eice_err eicei_ssh_no_name(eice_ssh_list list, const char *what,
+                                         eice_str name, eice_error *e)
+{
+    const char *old = eicei_ssh_lists[list].old;
+    eice_buf b;
+
+    eice_fail(e, EICE_E_ARGUMENT, EICE_STAGE_CONFIG, "%s: %s: %S",
+              eicei_ssh_lists[list].word, what, &name);
+    if (e != NULL) {
+        eice_buf_init(&b, e->remedy, sizeof e->remedy);
+        eice_putf(&b, "known are %s%s%s", eicei_ssh_lists[list].names,
+                  old[0] != 0 ? "," : "", old);
+        (void)eice_buf_c(&b);
+    }
+    return EICE_E_ARGUMENT;
+}
+
+/* Adds the names of a list that are here. */
+EICEI_PRIVATE eice_err eicei_ssh_named(eice_ssh_list list, eice_str rest,
+                                       eice_buf *out, size_t start,
+                                       eice_error *e)
+{
+    static const char elsewhere[]
+        = "sntrup761*,mlkem768*,diffie-hellman-group1-sha1,diffie-hellman-"
+          "group18-sha512,diffie-hellman-group-exchange-sha1,*-cbc,*-cbc@*,"
+          "arcfour*,umac-*,hmac-md5*,hmac-sha1-96*,hmac-ripemd160*,ssh-dss,"
+          "sk-*,webauthn-*,*-cert-v0?@openssh.com";
+
+    while (rest.len > 0) {
+        const eice_str name = eice_str_cut(&rest, ',');
+
+        if (eice_str_listed(name, eice_str_c(eicei_ssh_lists[list].names))
+            || eice_str_listed(name, eice_str_c(eicei_ssh_lists[list].old))) {
+            eicei_ssh_add(out, start, name);
+        } else if (list == EICE_SSH_CIPHERS
+                   && eice_str_is(name, EICEI_SSH_CHACHA)) {
+            eicei_ssh_unsupported(e, EICE_STAGE_CONFIG, EICEI_SSH_CHACHA,
+                                  "01-decrypt-failure");
+            return EICE_E_SSH_UNSUPPORTED;
+        } else if (!eicei_ssh_fits(name, eice_str_c(elsewhere))) {
+            return eicei_ssh_no_name(list, "no such algorithm", name, e);
+        }
+    }
+    return EICE_OK;
+}
+
+eice_err eice_ssh_choose(eice_ssh_list list, const char *spec, eice_buf *out,
+                         eice_error *e)
+{
+    const char sign = spec == NULL ? '+' : spec[0];
+    const bool whole = strchr("+-^", sign) == NULL || sign == 0;
+    const eice_str named = eice_str_c(spec == NULL || whole ? spec : spec + 1);
+    const eice_str none = eice_str_c("");
+    const size_t start = out->len;
+    eice_err code = EICE_OK;
+
+    if (sign == '-') {
+        eicei_ssh_built_in(list, named, out, start);
+    } else {
+        if (sign == '+' && !whole) {
+            eicei_ssh_built_in(list, none, out, start);
+        }
+        code = eicei_ssh_named(list, named, out, start, e);
+        if (sign == '^') {
+            eicei_ssh_built_in(list, none, out, start);
+        }
+    }
+    if (code == EICE_OK && out->len == start) {
+        return eicei_ssh_no_name(list, "nothing of this is here",
+                                 eice_str_c(spec), e);
+    }
+    return code;
+}
+
+/* What a session offers in its lists. */
+EICEI_PRIVATE eice_err eicei_ssh_offered(const eice_ssh *s,
+                                         eice_ssh_list list, eice_buf *out,
+                                         eice_error *e)
+{
+    const char *const specs[]
+        = {s->o.kex, s->o.host_key_types, s->o.ciphers, s->o.macs};
+    const char *spec = specs[list];
+
+    /* as OpenSSH: a list that is whole has its own order */
+    if (list == EICE_SSH_HOST_KEYS && s->o.host_key_known != NULL
+        && (spec == NULL || spec[0] == '+')) {
+        eice_putf(out, "%s,", s->o.host_key_known);
+    }
+    if (list == EICE_SSH_CIPHERS && s->chacha_first) {
+        spec = "^" EICEI_SSH_CHACHA;
+    }
+    return eice_ssh_choose(list, spec, out, e);
+}
+
+EICEI_PRIVATE bool eicei_ssh_offer(eice_ssh *s, eice_ssh_list list)
+{
+    static const int methods[][2] = {
+        {LIBSSH2_METHOD_KEX, LIBSSH2_METHOD_KEX},
+        {LIBSSH2_METHOD_HOSTKEY, LIBSSH2_METHOD_HOSTKEY},
+        {LIBSSH2_METHOD_CRYPT_CS, LIBSSH2_METHOD_CRYPT_SC},
+        {LIBSSH2_METHOD_MAC_CS, LIBSSH2_METHOD_MAC_SC},
+    };
+    char text[768];
+    eice_buf b;
+
+    eice_buf_init(&b, text, sizeof text);
+    return eicei_ssh_offered(s, list, &b, &s->error) == EICE_OK
+           && libssh2_session_method_pref(s->session, methods[list][0],
+                                          eice_buf_c(&b))
+                  == 0
+           && libssh2_session_method_pref(s->session, methods[list][1], text)
+                  == 0;
+}
+
+EICEI_PRIVATE bool eicei_ssh_prefer(eice_ssh *s)
+{
+    int list = EICE_SSH_KEX;
+
+    while (list <= EICE_SSH_MACS && eicei_ssh_offer(s, (eice_ssh_list)list)) {
+        list++;
+    }
+    s->holding = s->o.ciphers == NULL && EICEI_SSH_AND_CHACHA[0] != 0
+                 && !eice_fast_aes();
+    return list > EICE_SSH_MACS
+           && libssh2_session_method_pref(s->session, LIBSSH2_METHOD_COMP_CS,
+                                          "none")
+                  == 0
+           && libssh2_session_method_pref(s->session, LIBSSH2_METHOD_COMP_SC,
+                                          "none")
+                  == 0;
+}
+
+/* ---- the server's lists ------------------------------------------------ */
+
+/* One of the lists in the server's KEXINIT (RFC 4253 7.1: 0 key exchange, 1
+ * host keys, 2 and 3 ciphers from and to the client, 4 and 5 MACs); false
+ * until it is whole. */
+EICEI_PRIVATE bool eicei_ssh_wants(const eice_ssh *s, unsigned which,
+                                   eice_str *out)
+{
+    eice_str rest = eice_str_make(s->hello.ptr, s->hello.len);
+    eice_str line;
+    eice_str packet;
+
+    do {
+        line = eice_str_cut(&rest, '\n');
+    } while (rest.len > 0 && !eice_str_starts(line, "SSH-"));
+    if (!eicei_get_string(&rest, &packet) || packet.len < 18
+        || packet.ptr[1] != 20) {
+        return false;
+    }
+    packet = eice_str_make(packet.ptr + 18, packet.len - 18);
+    do {
+        if (!eicei_get_string(&packet, out)) {
+            return false;
+        }
+    } while (which-- > 0);
+    return true;
+}
+
+/* The first name of ours that the server has, too. */
+EICEI_PRIVATE eice_str eicei_ssh_common(eice_str ours, eice_str theirs)
+{
+    while (ours.len > 0) {
+        const eice_str name = eice_str_cut(&ours, ',');
+
+        if (eice_str_listed(name, theirs)) {
+            return name;
+        }
+    }
+    return ours;
+}
+
+/* What to say when nothing is in common: both sides' lists, and how to allow
+ * what is off. */
+EICEI_PRIVATE void eicei_ssh_apart(eice_ssh *s, eice_ssh_list list,
+                                   const char *what, eice_str ours,
+                                   eice_str theirs)
+{
+    const eice_str old
+        = eicei_ssh_common(eice_str_c(eicei_ssh_lists[list].old), theirs);
+    eice_buf b;
+
+    eice_fail(&s->error, EICE_E_SSH_KEX, EICE_STAGE_KEX,
+              "no %s in common: the server has only %S", what, &theirs);
+    eice_buf_init(&b, s->error.remedy, sizeof s->error.remedy);
+    if (old.len > 0) {
+        eice_putf(&b, "-o %s=+%S allows what is weak; ",
+                  eicei_ssh_lists[list].word, &old);
+    }
+    eice_putf(&b, "offered were %S", &ours);
+    (void)eice_buf_c(&b);
+}
+
+/* Looks for the list that has nothing in common; MACs do not count with a
+ * cipher that has its own. */
+EICEI_PRIVATE void eicei_ssh_compare(eice_ssh *s)
+{
+    static const struct {
+        eice_ssh_list list;
+        const char *what;
+    } table[] = {
+        {EICE_SSH_KEX, "key exchange"},      {EICE_SSH_HOST_KEYS, "host key"},
+        {EICE_SSH_CIPHERS, "cipher"},        {EICE_SSH_CIPHERS, "cipher"},
+        {EICE_SSH_MACS, "MAC"},              {EICE_SSH_MACS, "MAC"},
+    };
+    bool own_mac[6] = {false, false, false, false, false, false};
+    eice_str theirs;
+    unsigned i;
+
+    for (i = 0; i < EICEI_LEN(table) && eicei_ssh_wants(s, i, &theirs); i++) {
+        char text[768];
+        eice_str found;
+        eice_buf b;
+
+        eice_buf_init(&b, text, sizeof text);
+        (void)eicei_ssh_offered(s, table[i].list, &b, NULL);
+        found = eicei_ssh_common(eice_buf_str(&b), theirs);
+        if (found.len == 0 && !own_mac[i]) {
+            eicei_ssh_apart(s, table[i].list, table[i].what, eice_buf_str(&b),
+                            theirs);
+            return;
+        }
+        if (i == 2 || i == 3) {
+            own_mac[i + 2] = eicei_ssh_fits(found,
+                                            eice_str_c("*-gcm@*,chacha20-*"));
+        }
+    }
+}
+
 /* ---- errors ------------------------------------------------------------ */
 
 EICEI_PRIVATE void eicei_ssh_stop(eice_ssh *s)
@@ -19681,7 +20086,7 @@ EICEI_PRIVATE void eicei_ssh_no_banner(eice_ssh *s)
                   "the connection ended before the SSH version line");
         return;
     }
-    if (eice_str_starts(said, "SSH-")) {
+    if (s->marked == 4) {
         eice_fail(&s->error, EICE_E_SSH_LOST, EICE_STAGE_BANNER,
                   "the connection ended within the SSH version line");
         return;
@@ -19702,6 +20107,7 @@ EICEI_PRIVATE void eicei_ssh_kex_fail(eice_ssh *s)
     if (!s->banner_known) {
         eicei_ssh_no_banner(s);
     } else {
+        eicei_ssh_compare(s);
         eice_fail(&s->error, EICE_E_SSH_KEX, EICE_STAGE_KEX,
                   "key exchange failed: %s", eicei_ssh_last(s, &s->error));
     }
@@ -19790,47 +20196,6 @@ EICEI_PRIVATE void eicei_ssh_out_of_memory(eice_ssh *s)
     eicei_ssh_stop(s);
 }
 
-/* ---- stock libssh2 ----------------------------------------------------- */
-
-const char *eice_ssh_lacks(size_t i)
-{
-    static const char *const table[] = {
-#ifndef LIBSSH2_FATAL_DECRYPT
-        "01-decrypt-failure: chacha20-poly1305",
-#endif
-#ifndef LIBSSH2_STREAMLOCAL_FORWARD
-        "04-streamlocal-forward: UNIX sockets to listen on at the server",
-#endif
-#ifndef LIBSSH2_SESSION_REKEY
-        "06-rekey: new keys when the client wants them",
-#endif
-#ifndef LIBSSH2_FLAG_SIGN_AT_ONCE
-        "07-sign-at-once: logins without asking first",
-#endif
-#ifndef LIBSSH2_CHANNEL_OPEN_BEGIN
-        "08-channel-open: several channels opening at a time",
-#endif
-        NULL,
-    };
-
-    return i < EICEI_LEN(table) ? table[i] : NULL;
-}
-
-#define EICEI_SSH_PATCHES "see tools/libssh2-bearssl/patches"
-
-EICEI_PRIVATE void eicei_ssh_unsupported(eice_error *e, eice_stage stage,
-                                         const char *what, const char *patch)
-{
-    eice_buf b;
-
-    eice_fail(e, EICE_E_SSH_UNSUPPORTED, stage,
-              "%s: this libssh2 is unpatched", what);
-    eice_buf_init(&b, e->remedy, sizeof e->remedy);
-    eice_putf(&b, "it takes libssh2 with the patch %s; " EICEI_SSH_PATCHES,
-              patch);
-    (void)eice_buf_c(&b);
-}
-
 /* ---- life -------------------------------------------------------------- */
 
 /* libssh2 counts its initialisations in a plain global; the first session of
@@ -19851,83 +20216,6 @@ EICEI_PRIVATE bool eicei_ssh_init_once(void)
     while (__atomic_load_n(&state, __ATOMIC_ACQUIRE) == 1) {
     }
     return true;
-}
-
-/* AES-GCM first, since only chacha20 and CBC are open to Terrapin
- * (CVE-2023-48795) against servers without strict key exchange. chacha20 only
- * where a packet that does not decrypt is fatal: stock libssh2 1.11.1 asks for
- * more of it for ever. No SHA-1 anywhere. Names this libssh2 does not have are
- * dropped by it. */
-#ifdef LIBSSH2_FATAL_DECRYPT
-#define EICEI_SSH_CHACHA ",chacha20-poly1305@openssh.com"
-#else
-#define EICEI_SSH_CHACHA ""
-#endif
-
-EICEI_PRIVATE bool eicei_ssh_offer(eice_ssh *s, int method,
-                                   const char *names)
-{
-    if (libssh2_session_method_pref(s->session, method, names) == 0) {
-        return true;
-    }
-    if (!s->starved) {
-        eice_fail(&s->error, EICE_E_SSH_UNSUPPORTED, EICE_STAGE_KEX,
-                  "none of these SSH algorithms is known here: %s", names);
-        eice_copy_text(s->error.remedy, sizeof s->error.remedy,
-                       eice_str_c("SHA-1, CBC and other old ones are left out; "
-                                  "eice ssh -Q cipher, mac, kex and key list "
-                                  "what there is"));
-    }
-    return false;
-}
-
-EICEI_PRIVATE bool eicei_ssh_prefer(eice_ssh *s)
-{
-    static const char ciphers[]
-        = "aes128-gcm@openssh.com,aes256-gcm@openssh.com,aes128-ctr,"
-          "aes192-ctr,aes256-ctr" EICEI_SSH_CHACHA;
-    static const char macs[]
-        = "hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com,"
-          "hmac-sha2-256,hmac-sha2-512";
-    static const struct {
-        int method;
-        const char *names;
-    } table[] = {
-        {LIBSSH2_METHOD_KEX,
-         "curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256,"
-         "ecdh-sha2-nistp384,ecdh-sha2-nistp521,"
-         "diffie-hellman-group16-sha512,diffie-hellman-group14-sha256,"
-         "diffie-hellman-group-exchange-sha256"},
-        {LIBSSH2_METHOD_CRYPT_CS, ciphers},
-        {LIBSSH2_METHOD_CRYPT_SC, ciphers},
-        {LIBSSH2_METHOD_MAC_CS, macs},
-        {LIBSSH2_METHOD_MAC_SC, macs},
-        {LIBSSH2_METHOD_COMP_CS, "none"},
-        {LIBSSH2_METHOD_COMP_SC, "none"},
-    };
-    const char *const chosen[] = {s->o.kex,  s->o.ciphers, s->o.ciphers,
-                                  s->o.macs, s->o.macs,    NULL,
-                                  NULL};
-    char types[512];
-    eice_buf b;
-    size_t i;
-
-    for (i = 0; i < EICEI_LEN(table); i++) {
-        if (!eicei_ssh_offer(s, table[i].method,
-                             chosen[i] != NULL ? chosen[i]
-                                               : table[i].names)) {
-            return false;
-        }
-    }
-    eice_buf_init(&b, types, sizeof types);
-    if (s->o.host_key_known != NULL) {
-        eice_putf(&b, "%s,", s->o.host_key_known);
-    }
-    eice_put_c(&b, "ssh-ed25519,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,"
-                   "ecdsa-sha2-nistp521,rsa-sha2-512,rsa-sha2-256");
-    return eicei_ssh_offer(s, LIBSSH2_METHOD_HOSTKEY,
-                           s->o.host_key_types != NULL ? s->o.host_key_types
-                                                       : eice_buf_c(&b));
 }
 
 EICEI_PRIVATE bool eicei_ssh_setup(eice_ssh *s)
@@ -19981,6 +20269,7 @@ eice_ssh *eice_ssh_new(const eice_ssh_opts *o, uint64_t now_ms, eice_error *e)
     s->o = *o;
     s->out.alloc = &s->alloc;
     s->host_key.alloc = &s->alloc;
+    s->hello.alloc = &s->alloc;
     s->now_ms = now_ms;
     s->heard_ms = now_ms;
     s->deadline_ms = now_ms
@@ -20037,6 +20326,7 @@ void eice_ssh_free(eice_ssh *s)
     alloc = s->alloc;
     eice_blob_free(&s->out);
     eice_blob_free(&s->host_key);
+    eice_blob_free(&s->hello);
     eice_wipe(s, sizeof *s);
     (void)eice_resize(&alloc, s, 0);
 }
@@ -20111,6 +20401,7 @@ size_t eice_ssh_net_in(eice_ssh *s, uint8_t **p)
  * not SSH, and a server that never comes to the point is not either. */
 EICEI_PRIVATE void eicei_ssh_greeting(eice_ssh *s, const uint8_t *p, size_t n)
 {
+    static const char mark[] = "SSH-";
     bool text = true;
     size_t i;
 
@@ -20119,7 +20410,11 @@ EICEI_PRIVATE void eicei_ssh_greeting(eice_ssh *s, const uint8_t *p, size_t n)
         if (s->greeting_len < sizeof s->greeting) {
             s->greeting[s->greeting_len++] = (char)p[i];
         }
-        if (s->greeting_len == 4 && memcmp(s->greeting, "SSH-", 4) == 0) {
+        s->marked = p[i] == '\n' ? 0
+                    : s->marked < 4 && p[i] == (uint8_t)mark[s->marked]
+                        ? s->marked + 1
+                        : 5;
+        if (s->marked == 4) {
             s->received = 0;
             return; /* the version is coming: binary packets may follow */
         }
@@ -20137,9 +20432,11 @@ void eice_ssh_net_in_ack(eice_ssh *s, size_t n)
 
     s->in_len += n;
     s->heard_ms = s->now_ms;
-    if (s->phase == EICE_SSH_GREET && !s->banner_known
-        && !(s->greeting_len >= 4
-             && memcmp(s->greeting, "SSH-", 4) == 0)) {
+    if (s->phase == EICE_SSH_GREET && s->hello.len < EICEI_SSH_HELLO
+        && !eice_blob_add(&s->hello, p, n, EICEI_SSH_HELLO + EICEI_SSH_IN)) {
+        s->starved = true;
+    }
+    if (s->phase == EICE_SSH_GREET && !s->banner_known && s->marked != 4) {
         eicei_ssh_greeting(s, p, n);
     }
 }
@@ -20232,10 +20529,37 @@ EICEI_PRIVATE bool eicei_ssh_weak(eice_str key)
     return part.len < 256 || (part.len == 256 && ((uint8_t)*part.ptr < 0x80));
 }
 
+/* Where AES is slow: libssh2 sends its lists when it has read the version
+ * line, and reads it when the server's lists are here, too, which say whether
+ * chacha20 is safe. That costs no round trip; a server that waits for ours
+ * waits no longer than EICEI_SSH_HOLD. */
+EICEI_PRIVATE void eicei_ssh_hold(eice_ssh *s)
+{
+    eice_str kex;
+
+    if (eicei_ssh_wants(s, 0, &kex)) {
+        s->holding = false;
+        s->chacha_first = eice_str_listed(
+            eice_str_c("kex-strict-s-v00@openssh.com"), kex);
+        if (s->chacha_first && !eicei_ssh_offer(s, EICE_SSH_CIPHERS)) {
+            s->starved = true;
+        }
+    } else if (s->marked == 4 && s->hold_ms == 0) {
+        s->hold_ms = s->now_ms + EICEI_SSH_HOLD;
+    } else if (s->ended || s->in_len - s->in_at == EICEI_SSH_IN
+               || (s->hold_ms != 0 && s->now_ms >= s->hold_ms)) {
+        s->holding = false;
+    }
+}
+
 EICEI_PRIVATE bool eicei_ssh_greet(eice_ssh *s)
 {
-    const int rc = libssh2_session_handshake(s->session, EICEI_SSH_NO_SOCKET);
+    int rc;
 
+    if (s->holding) {
+        eicei_ssh_hold(s);
+    }
+    rc = libssh2_session_handshake(s->session, EICEI_SSH_NO_SOCKET);
     /* libssh2 also keeps the lines before it there */
     if (!s->banner_known && eice_str_starts(eice_ssh_banner(s), "SSH-")) {
         s->banner_known = true;
@@ -20251,6 +20575,7 @@ EICEI_PRIVATE bool eicei_ssh_greet(eice_ssh *s)
         return true;
     }
     eicei_ssh_note_methods(s);
+    eice_blob_free(&s->hello);
     s->phase = EICE_SSH_HOSTKEY;
     s->deadline_ms = UINT64_MAX;
     if (eicei_ssh_weak(eice_ssh_host_key(s))) {
@@ -21214,6 +21539,9 @@ uint64_t eice_ssh_deadline(const eice_ssh *s)
     }
     if (s->starved || s->asked) {
         return s->now_ms; /* there is work for the next step */
+    }
+    if (s->holding && s->hold_ms != 0 && s->hold_ms < t) {
+        t = s->hold_ms;
     }
     for (i = 0; i < EICE_MAX_CHANNELS; i++) {
         if (s->chan[i].state != EICEI_CHAN_FREE && s->chan[i].deadline < t) {
@@ -25044,6 +25372,11 @@ EICEI_PRIVATE void eicei_ssh_phase_new(eice_conn *c, eice_ssh_phase phase)
     if (phase == EICE_SSH_HOSTKEY) {
         a = eicei_conn_trail(c, EICE_STAGE_KEX, EICE_OK, c->ssh_began, NULL);
         eicei_attempt_says(a, "%S, %S", &banner, &methods);
+        if (eice_str_glob(methods, eice_str_c("*sha1*"), false)
+            || eice_str_glob(methods, eice_str_c("* ssh-rsa *"), false)) {
+            eicei_attempt_says(eicei_conn_warn(c, EICE_STAGE_KEX),
+                               "this connection rests on SHA-1: %S", &methods);
+        }
         c->ssh_began = c->now.ms;
     } else if (phase == EICE_SSH_READY) {
         a = eicei_conn_trail(c, EICE_STAGE_AUTH, EICE_OK, c->ssh_began, NULL);
@@ -25769,6 +26102,27 @@ EICEI_PRIVATE bool eicei_is_host_name(const char *name)
     return p - name <= 120;
 }
 
+#if EICE_HAS_SSH
+EICEI_PRIVATE eice_err eicei_algorithms_check(const eice_conn_opts *o,
+                                              eice_error *e)
+{
+    const char *const specs[]
+        = {o->kex, o->host_key_types, o->ciphers, o->macs};
+    eice_err code = EICE_OK;
+    int list;
+
+    for (list = EICE_SSH_KEX; list <= EICE_SSH_MACS && code == EICE_OK;
+         list++) {
+        char text[768];
+        eice_buf b;
+
+        eice_buf_init(&b, text, sizeof text);
+        code = eice_ssh_choose((eice_ssh_list)list, specs[list], &b, e);
+    }
+    return code;
+}
+#endif
+
 EICEI_PRIVATE eice_err eicei_conn_check(const eice_conn_opts *o, eice_error *e)
 {
     if (o->goal != EICE_GOAL_IDENTITY && o->goal != EICE_GOAL_CALLS
@@ -25815,7 +26169,11 @@ EICEI_PRIVATE eice_err eicei_conn_check(const eice_conn_opts *o, eice_error *e)
                          EICE_HAS_SSH ? "a public key without a way to sign"
                                       : "built without SSH");
     }
+#if EICE_HAS_SSH
+    return eicei_algorithms_check(o, e);
+#else
     return EICE_OK;
+#endif
 }
 
 EICEI_PRIVATE void eicei_conn_defaults(eice_conn *c)

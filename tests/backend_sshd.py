@@ -34,9 +34,11 @@ CIPHERS = ["aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "ae
 MACS = ["hmac-sha2-256", "hmac-sha2-512", "hmac-sha2-256-etm@openssh.com",
         "hmac-sha2-512-etm@openssh.com"]
 USUAL = ["curve25519-sha256", "ssh-ed25519", "aes256-ctr", "hmac-sha2-256-etm@openssh.com"]
+# What rests on SHA-1: (name, its place in USUAL).
+OLD = [("diffie-hellman-group14-sha1", 0), ("ssh-rsa", 1), ("hmac-sha1", 3),
+       ("hmac-sha1-etm@openssh.com", 3)]
 # What libssh2 lists and the backend must make fail, though the server would agree.
-REFUSED = [("diffie-hellman-group14-sha1", 0), ("diffie-hellman-group1-sha1", 0),
-           ("diffie-hellman-group18-sha512", 0), ("ssh-rsa", 1)]
+REFUSED = [("diffie-hellman-group1-sha1", 0), ("diffie-hellman-group18-sha512", 0)]
 
 # Not offered unless asked for: from version 10 on, no method over finite fields is.
 OLD_KEX = [name for name in KEX if name.startswith("diffie")] + \

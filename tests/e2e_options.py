@@ -203,11 +203,47 @@ def algorithms(w):
     for words in (["-c", "aes256-ctr", "-m", "hmac-sha2-512"], ["-o", "Ciphers=aes128-ctr"],
                   ["-o", "KexAlgorithms=ecdh-sha2-nistp256"]):
         w.eice("ssh", *words, "web-1", "true").expect(0, f"{words}")
-    for words in (["-c", "bogus"], ["-o", "MACs=bogus", "-c", "aes256-ctr"],
-                  ["-o", "HostKeyAlgorithms=bogus"]):
+    before = len(w.requests())
+    for words, known_one in ((["-c", "bogus"], "aes256-ctr"),
+                             (["-o", "MACs=+hmac-sha1,bogus", "-c", "aes256-ctr"], "hmac-sha1"),
+                             (["-o", "HostKeyAlgorithms=^bogus"], "ssh-rsa"),
+                             (["-o", "KexAlgorithms=bogus"], "curve25519-sha256")):
         result = w.eice("ssh", *words, "web-1", "true").expect(255, f"{words}")
-        contains(result.err, "-Q cipher", f"the remedy of {words}")
-    w.eice("ssh", "-o", "KexAlgorithms=bogus", "web-1", "true").expect(255)
+        contains(result.err, ": no such algorithm: bogus", f"{words}")
+        matches(result.err, f"known are .*{known_one}", f"the remedy of {words}")
+    contains(w.eice("ssh", "-c", "aes128-cbc", "web-1", "true").expect(255).err,
+             "Ciphers: nothing of this is here: aes128-cbc", "a list of which nothing is left")
+    equal(len(w.requests()), before, "requests made with bad lists")
+    got = shown(w.eice("ssh", "-G", "-o", "Ciphers=^aes256-ctr", "-o", "MACs=-*-etm@*", "-o",
+                       "KexAlgorithms=+diffie-hellman-group14-sha1", "web-1"))
+    equal(got["ciphers"][0].split(",")[0], "aes256-ctr", "^")
+    equal(got["macs"], ["hmac-sha2-256,hmac-sha2-512"], "-")
+    matches(got["kexalgorithms"][0], "^curve25519-sha256,.*,diffie-hellman-group14-sha1$", "+")
+
+
+@test
+def sha1(w):
+    """A server that has nothing else: the error says how to go on, and then a warning comes."""
+    known(w)
+    old = {"KexAlgorithms": "diffie-hellman-group14-sha1", "MACs": "hmac-sha1",
+           "Ciphers": "aes128-ctr"}
+    with w.restart_sshd("web-1", **old):
+        words = []
+        for name, option in (("key exchange", "KexAlgorithms=+diffie-hellman-group14-sha1"),
+                             ("MAC", "MACs=+hmac-sha1")):
+            result = w.eice("ssh", *words, "web-1", "true").expect(255, name)
+            contains(result.err, f"no {name} in common: the server has only ", "the error")
+            contains(result.err, f"-o {option} allows what is weak", "the remedy")
+            words += ["-o", option]
+        result = w.eice("ssh", *words, "web-1", "echo in").expect(0)
+        equal((result.out, result.err.count("rests on SHA-1")), (b"in\n", 1), "warned once")
+    with w.restart_sshd("web-1", HostKeyAlgorithms="ssh-rsa"):
+        result = w.eice("ssh", "web-1", "true").expect(255)
+        contains(result.err, "no host key in common: the server has only ssh-rsa", "the error")
+        words = ["-o", "HostKeyAlgorithms=+ssh-rsa", "--known-hosts", w.path("rsa")]
+        result = w.eice("ssh", *words, "web-1", "echo in").expect(0)
+        contains(result.err, "rests on SHA-1", "a host key signed with SHA-1")
+    check("SHA-1" not in w.eice("ssh", "web-1", "true").expect(0).err, "no warning otherwise")
 
 
 @test

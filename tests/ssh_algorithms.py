@@ -17,7 +17,7 @@ import sys
 import threading
 
 import backend_sshd
-from backend_sshd import CIPHERS, HOST_KEYS, KEX, MACS, PUBLIC, SEED, UID, USER, Server
+from backend_sshd import CIPHERS, HOST_KEYS, KEX, MACS, OLD, PUBLIC, SEED, UID, USER, USUAL, Server
 
 SLOTS = ("kex", "host_key_types", "ciphers", "macs")
 ALL = (KEX, HOST_KEYS, CIPHERS, MACS)
@@ -56,6 +56,12 @@ def each_once(lists):
     rows = [tuple(names[i % len(names)] for names in lists) for i in range(length)]
     return [row if usable(row) else (*row[:3], MACS[0]) for row in rows] + \
         [(lists[0][0], lists[1][0], "aes256-ctr", mac) for mac in lists[3]]
+
+
+def old_ones():
+    """What is offered only when asked for."""
+    return [tuple(name if at == place else usual for at, usual in enumerate(USUAL))
+            for name, place in OLD]
 
 
 def transfer(client, port, methods):
@@ -115,6 +121,7 @@ DROPBEAR = (["curve25519-sha256", "curve25519-sha256@libssh.org", "ecdh-sha2-nis
             ["ssh-ed25519", "ecdsa-sha2-nistp256", "rsa-sha2-256"],
             ["aes128-ctr", "aes256-ctr", "chacha20-poly1305@openssh.com"],
             ["hmac-sha2-256"])
+DROPBEAR_OLD = ("diffie-hellman-group14-sha256", "ecdsa-sha2-nistp256", "aes128-ctr", "hmac-sha1")
 
 
 # --- asyncssh ------------------------------------------------------------------------------------
@@ -170,8 +177,9 @@ def sshd():
 def peers():
     """Name, maker, rows."""
     every = os.environ.get("EICE_LONG") == "1"
-    return [("OpenSSH", sshd, combinations(ALL) if every else pairwise(ALL)),
-            ("Dropbear", Dropbear, (combinations if every else each_once)(DROPBEAR)),
+    return [("OpenSSH", sshd, (combinations if every else pairwise)(ALL) + old_ones()),
+            ("Dropbear", Dropbear,
+             (combinations if every else each_once)(DROPBEAR) + [DROPBEAR_OLD]),
             ("asyncssh", Asyncssh, combinations(ALL) if every else each_once(ALL))]
 
 

@@ -21,9 +21,14 @@
  *     stranger                as if another host key had been accepted
  *     lacks                   what this libssh2 lacks, a line each
  *
- * What follows KEY=VALUE: kex, ciphers, macs or host_key_types, rekey_bytes.
- * Errors are printed as "error STAGE: TEXT" and the status is 1.
+ * What follows KEY=VALUE: kex, ciphers, macs or host_key_types, rekey_bytes;
+ * slow (as if the processor had no AES instructions) and remedy (say it behind
+ * the error). Errors are printed as "error STAGE: TEXT"; the status is 1.
  */
+#include <stdbool.h>
+
+static bool slow_aes;
+#define EICE_FAST_AES() (!slow_aes)
 #define EICE_IMPLEMENTATION
 #include "eice.h"
 
@@ -50,6 +55,7 @@ typedef struct echo {
     bool last;           /* the digest is in data */
 } echo;
 
+static bool remedies;
 static eice_ssh *ssh;
 static int fd;
 static uint64_t end_ms;
@@ -60,7 +66,8 @@ static echo echoes[EICE_MAX_CHANNELS];
 
 static void die(const eice_error *e)
 {
-    printf("error %s: %s\n", eice_stage_name(e->stage), e->text);
+    printf("error %s: %s%s%s\n", eice_stage_name(e->stage), e->text,
+           remedies ? "; " : "", remedies ? e->remedy : "");
     exit(1);
 }
 
@@ -204,6 +211,10 @@ static int options(eice_ssh_opts *o, int argc, char **argv)
             o->host_key_types = value;
         } else if (eice_str_is(key, "rekey_bytes")) {
             o->rekey_bytes = (uint64_t)atoi(value);
+        } else if (eice_str_is(key, "slow")) {
+            slow_aes = true;
+        } else if (eice_str_is(key, "remedy")) {
+            remedies = true;
         }
     }
     return n;

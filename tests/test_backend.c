@@ -426,6 +426,7 @@ static void test_hash(void)
     unsigned char got[64];
     unsigned char want[64];
     libssh2_sha256_ctx sha256;
+    libssh2_sha1_ctx sha1;
     libssh2_sha384_ctx sha384;
     libssh2_sha512_ctx sha512;
     size_t i;
@@ -450,7 +451,11 @@ static void test_hash(void)
     CHECK_INT(libssh2_sha512_final(sha512, got), 1);
     EVP_Digest(data, sizeof data, want, NULL, EVP_sha512(), NULL);
     CHECK_BYTES(got, want, 64);
-    CHECK_INT(libssh2_sha1_init(NULL), 0);
+    CHECK_INT(libssh2_sha1_init(&sha1), 1);
+    CHECK_INT(libssh2_sha1_update(sha1, data, sizeof data), 1);
+    CHECK_INT(libssh2_sha1_final(sha1, got), 1);
+    EVP_Digest(data, sizeof data, want, NULL, EVP_sha1(), NULL);
+    CHECK_BYTES(got, want, 20);
 }
 
 typedef int (*hmac_start)(libssh2_hmac_ctx *, void *, size_t);
@@ -739,8 +744,10 @@ static void check_rsa(LIBSSH2_SESSION *session, unsigned bits)
     CHECK_INT(_libssh2_rsa_sha2_verify(rsa, 32, sig, len, m, sizeof m), -1);
     len = evp_sign(key, EVP_sha1(), m, sizeof m, sig, sizeof sig);
     CHECK_INT(_libssh2_rsa_sha2_verify(rsa, 32, sig, len, m, sizeof m), -1);
-    CHECK_INT(_libssh2_rsa_sha1_verify(rsa, sig, len, m, sizeof m),
-              LIBSSH2_ERROR_METHOD_NOT_SUPPORTED);
+    CHECK_INT(_libssh2_rsa_sha1_verify(rsa, sig, len, m, sizeof m), 0);
+    CHECK_INT(_libssh2_rsa_sha1_verify(rsa, sig, len, m, 99), -1);
+    sig[len / 2] ^= 4;
+    CHECK_INT(_libssh2_rsa_sha1_verify(rsa, sig, len, m, sizeof m), -1);
     _libssh2_rsa_free(rsa);
     EVP_PKEY_free(key);
 }

@@ -82,6 +82,7 @@ static void test_greeting(void)
         s.phase = EICE_SSH_GREET;
         s.greeting_len = strlen(rows[i].said);
         memcpy(s.greeting, rows[i].said, s.greeting_len);
+        s.marked = strncmp(rows[i].said, "SSH-", 4) == 0 ? 4 : 5;
         eicei_ssh_kex_fail(&s);
         CHECK_INT(eice_ssh_phase_of(&s), EICE_SSH_FAILED);
         CHECK_INT(eice_ssh_error(&s)->code, rows[i].code);

@@ -28,23 +28,9 @@ char *cli_next_word(char **rest)
     return word;
 }
 
-/* `*` and `?`, as ssh_config has them. */
 static bool matches(const char *pattern, const char *text)
 {
-    for (; *pattern != 0; pattern++, text++) {
-        if (*pattern == '*') {
-            do {
-                if (matches(pattern + 1, text)) {
-                    return true;
-                }
-            } while (*text++ != 0);
-            return false;
-        }
-        if (*text == 0 || (*pattern != '?' && *pattern != *text)) {
-            return false;
-        }
-    }
-    return *text == 0;
+    return eice_str_glob(eice_str_c(text), eice_str_c(pattern), false);
 }
 
 /* A SendEnv word with "-" before it takes back what it matches. */
@@ -247,6 +233,24 @@ static const char *escape_word(const cli *c, char *text)
     return text;
 }
 
+static void show_algorithms(const eice_conn_opts *o)
+{
+    static const char *const words[] = {"kexalgorithms", "hostkeyalgorithms",
+                                        "ciphers", "macs"};
+    const char *const specs[]
+        = {o->kex, o->host_key_types, o->ciphers, o->macs};
+    int list;
+
+    for (list = EICE_SSH_KEX; list <= EICE_SSH_MACS; list++) {
+        char text[768];
+        eice_buf b;
+
+        eice_buf_init(&b, text, sizeof text);
+        (void)eice_ssh_choose((eice_ssh_list)list, specs[list], &b, NULL);
+        printf("%s %s\n", words[list], eice_buf_c(&b));
+    }
+}
+
 /* Names in small letters, one setting a line. */
 static int show_config(const cli *c)
 {
@@ -286,6 +290,7 @@ static int show_config(const cli *c)
            o->connect_timeout_ms > 0 ? (unsigned)o->connect_timeout_ms / 1000
                                      : 15u,
            (unsigned long long)o->rekey_bytes);
+    show_algorithms(o);
     if (o->host_key_alias != NULL) {
         printf("hostkeyalias %s\n", o->host_key_alias);
     }
@@ -306,25 +311,30 @@ static int show_config(const cli *c)
 
 /* ---- -Q, -V, -O, -E ---------------------------------------------------- */
 
+static void put_names(const char *list)
+{
+    eice_str rest = eice_str_c(list);
+
+    while (rest.len > 0) {
+        const eice_str name = eice_str_cut(&rest, ',');
+
+        printf("%.*s\n", (int)name.len, name.ptr);
+    }
+}
+
 int cli_ssh_query(const cli *c, const char *what)
 {
-    static const char *const lists[][2] = {
-        {"cipher", "aes128-ctr\naes192-ctr\naes256-ctr\n"
-                   "aes128-gcm@openssh.com\naes256-gcm@openssh.com\n"
-                   "chacha20-poly1305@openssh.com\n"},
-        {"mac", "hmac-sha2-256\nhmac-sha2-512\n"
-                "hmac-sha2-256-etm@openssh.com\n"
-                "hmac-sha2-512-etm@openssh.com\n"},
-        {"kex", "curve25519-sha256\ncurve25519-sha256@libssh.org\n"
-                "ecdh-sha2-nistp256\necdh-sha2-nistp384\n"
-                "ecdh-sha2-nistp521\n"
-                "diffie-hellman-group-exchange-sha256\n"
-                "diffie-hellman-group16-sha512\n"
-                "diffie-hellman-group14-sha256\n"},
-        {"key", "ssh-ed25519\necdsa-sha2-nistp256\necdsa-sha2-nistp384\n"
-                "ecdsa-sha2-nistp521\nrsa-sha2-512\nrsa-sha2-256\n"},
-        {"protocol-version", "2\n"},
-        {"help", "cipher\nmac\nkex\nkey\nprotocol-version\nhelp\n"},
+    static const struct {
+        const char *what;
+        int list;         /* an eice_ssh_list; -1: none */
+        const char *names;
+    } lists[] = {
+        {"cipher", EICE_SSH_CIPHERS, NULL},
+        {"mac", EICE_SSH_MACS, NULL},
+        {"kex", EICE_SSH_KEX, NULL},
+        {"key", EICE_SSH_HOST_KEYS, NULL},
+        {"protocol-version", -1, "2"},
+        {"help", -1, "cipher,mac,kex,key,protocol-version,help"},
     };
     size_t i;
 
@@ -333,8 +343,13 @@ int cli_ssh_query(const cli *c, const char *what)
         return CLI_OK;
     }
     for (i = 0; i < sizeof lists / sizeof lists[0]; i++) {
-        if (strcmp(lists[i][0], what) == 0) {
-            fputs(lists[i][1], stdout);
+        if (strcmp(lists[i].what, what) == 0) {
+            if (lists[i].list >= 0) {
+                put_names(eice_ssh_names((eice_ssh_list)lists[i].list, false));
+                put_names(eice_ssh_names((eice_ssh_list)lists[i].list, true));
+            } else {
+                put_names(lists[i].names);
+            }
             return CLI_OK;
         }
     }

@@ -303,7 +303,9 @@ static bool rsa_open(libssh2_rsa_ctx *rsa, const unsigned char *sig,
 {
     const br_rsa_pkcs1_vrfy open = br_rsa_pkcs1_vrfy_get_default();
     const unsigned char *const oid =
-        hash_len == br_sha256_SIZE ? BR_HASH_OID_SHA256 : BR_HASH_OID_SHA512;
+        hash_len == br_sha1_SIZE     ? BR_HASH_OID_SHA1
+        : hash_len == br_sha256_SIZE ? BR_HASH_OID_SHA256
+                                     : BR_HASH_OID_SHA512;
     unsigned char padded[_LIBSSH2_BEARSSL_BN_MAX];
     br_rsa_public_key key;
 
@@ -319,10 +321,16 @@ static bool rsa_open(libssh2_rsa_ctx *rsa, const unsigned char *sig,
 static bool hash_message(unsigned char *out, size_t hash_len,
                          const unsigned char *m, size_t m_len)
 {
+    br_sha1_context sha1;
     br_sha256_context sha256;
     br_sha512_context sha512;
 
     switch (hash_len) {
+    case br_sha1_SIZE:
+        br_sha1_init(&sha1);
+        br_sha1_update(&sha1, m, m_len);
+        br_sha1_out(&sha1, out);
+        return true;
     case br_sha256_SIZE:
         br_sha256_init(&sha256);
         br_sha256_update(&sha256, m, m_len);
@@ -356,6 +364,14 @@ int _libssh2_rsa_sha2_verify(libssh2_rsa_ctx *rsa, size_t hash_len,
         return -1;
     }
     return memcmp(expected, signed_hash, hash_len) == 0 ? 0 : -1;
+}
+
+/* For host keys of type "ssh-rsa", where somebody asked for them. */
+int _libssh2_rsa_sha1_verify(libssh2_rsa_ctx *rsa, const unsigned char *sig,
+                             size_t sig_len, const unsigned char *m,
+                             size_t m_len)
+{
+    return _libssh2_rsa_sha2_verify(rsa, br_sha1_SIZE, sig, sig_len, m, m_len);
 }
 
 /* --- ECDSA and ECDH over the NIST curves ---------------------------------- */

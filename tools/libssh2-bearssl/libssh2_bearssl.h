@@ -16,17 +16,18 @@
  * What it offers.
  *
  *     key exchange  curve25519-sha256, ecdh-sha2-nistp256/384/521, Diffie-
- *                   Hellman over groups of 2048 to 4096 bits with SHA-2
+ *                   Hellman over groups of 2048 to 4096 bits with SHA-1, SHA-2
  *     host keys     ssh-ed25519, ecdsa-sha2-nistp256/384/521,
- *                   rsa-sha2-256/512 (1024 to 4096 bits)
+ *                   rsa-sha2-256/512, ssh-rsa (1024 to 4096 bits)
  *     ciphers       aes128/256-gcm@openssh.com, aes128/192/256-ctr
  *                   (chacha20-poly1305@openssh.com is libssh2's own)
  *     MACs          hmac-sha2-256/512 and their -etm forms, hmac-sha1
  *
- * What it refuses, whatever is negotiated: signatures and key exchanges with
- * SHA-1, groups below 2048 bits and above 4096 (group1, group18).  libssh2
- * still lists them: take them out with libssh2_session_method_pref, or a
- * server that insists on one makes the handshake fail.
+ * What it refuses, whatever is negotiated: groups below 2048 bits and above
+ * 4096 (group1, group18).  libssh2 still lists them: take them out with
+ * libssh2_session_method_pref, or a server that insists on one makes the
+ * handshake fail.  SHA-1 is for servers that have nothing else: take that out,
+ * too, unless a user asks for it.
  *
  * User keys are not read: authenticate with libssh2_userauth_publickey and a
  * signing callback.  Every function that would read a key file answers
@@ -231,12 +232,12 @@ bool eice_ed25519_verify(const uint8_t sig[64], const uint8_t public_key[32],
 
 /* --- hashes --------------------------------------------------------------- */
 
-/* All return 1 for success.  SHA-1 never succeeds: no key exchange and no
- * signature can use it, and no SHA-1 fingerprint is made. */
-#define libssh2_sha1_init(ctx) ((void)(ctx), 0)
+/* All return 1 for success. */
+#define libssh2_sha1_init(ctx) (br_sha1_init(ctx), 1)
 #define libssh2_sha1_update(ctx, data, len) \
-    ((void)(ctx), (void)(data), (void)(len), 0)
-#define libssh2_sha1_final(ctx, out) ((void)(ctx), (void)(out), 0)
+    (br_sha1_update(&(ctx), data, len), 1)
+#define libssh2_sha1_final(ctx, out) \
+    _libssh2_bearssl_hash_final(&(ctx).vtable, out)
 
 #define libssh2_sha256_init(ctx) (br_sha256_init(ctx), 1)
 #define libssh2_sha256_update(ctx, data, len) \
@@ -341,7 +342,6 @@ int _libssh2_bearssl_unsupported(LIBSSH2_SESSION *session);
 #define _libssh2_rsa_new_private_frommemory(rsa, ...) \
     (*(rsa) = NULL, _LIBSSH2_BEARSSL_NO)
 #define _libssh2_rsa_sha1_sign(...) _LIBSSH2_BEARSSL_NO
-#define _libssh2_rsa_sha1_verify(...) _LIBSSH2_BEARSSL_NO
 #define _libssh2_rsa_sha2_sign(...) _LIBSSH2_BEARSSL_NO
 #define _libssh2_ecdsa_new_private(...) _LIBSSH2_BEARSSL_NO
 #define _libssh2_ecdsa_new_private_frommemory(...) _LIBSSH2_BEARSSL_NO

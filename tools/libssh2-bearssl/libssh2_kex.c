@@ -597,6 +597,7 @@ static const kex_method methods[] = {
     METHOD("diffie-hellman-group-exchange-sha256", &br_sha256_vtable, 0, 0),
     METHOD("diffie-hellman-group16-sha512", &br_sha512_vtable, 0, 512),
     METHOD("diffie-hellman-group14-sha256", &br_sha256_vtable, 0, 256),
+    METHOD("diffie-hellman-group14-sha1", &br_sha1_vtable, 0, 256),
 };
 
 /* Not exchanges: what a client says with its list (RFC 8308 section 2.1;
@@ -609,5 +610,5 @@ static const LIBSSH2_KEX_METHOD signs[] = {
 const LIBSSH2_KEX_METHOD *LIBSSH2_KEX_METHODS[] = {
     &methods[0].base, &methods[1].base, &methods[2].base, &methods[3].base,
     &methods[4].base, &methods[5].base, &methods[6].base, &methods[7].base,
-    &signs[0], &signs[1], NULL
+    &methods[8].base, &signs[0], &signs[1], NULL
 };
