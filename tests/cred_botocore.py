@@ -10,11 +10,15 @@ both answers are checked there too. One line a test: PASS, FAIL or SKIP.
 """
 
 import datetime
+import hashlib
+import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
+import urllib.parse
 
 try:
     import botocore
@@ -22,17 +26,22 @@ try:
     import botocore.credentials
     import botocore.exceptions
     import botocore.session
+    import botocore.tokens
 except ImportError:
     botocore = None
 
 SERVICES = {"ec2": "EC2", "ec2-instance-connect": "EC2_INSTANCE_CONNECT", "sts": "STS"}
 METHODS = {"env", "shared-credentials-file", "config-file", "assume-role",
-           "assume-role-with-web-identity"}
+           "assume-role-with-web-identity", "sso", "custom-process"}
+# What ours says of the provider: of which method it is.
+PROVIDERS = {"environment": "env", "role ": "assume-role", "SSO role ": "sso",
+             "web identity ": "assume-role-with-web-identity",
+             "credential_process ": "custom-process"}
 REGIONS = ["eu-west-1", "us-east-2", "ap-southeast-7", "us-gov-west-1", "cn-north-1"]
 NAMES = ["default", "p", "two words", "a.b-c_d", "x/y", "Ops", "über"]
 PARAMETERS = ["RoleArn", "RoleSessionName", "DurationSeconds", "ExternalId", "SerialNumber",
               "TokenCode", "WebIdentityToken"]
-FIELDS = ["error", "key", "secret", "token", "region"]
+FIELDS = ["error", "provider", "key", "secret", "token", "region"]
 EMPTY = dict.fromkeys(FIELDS + list(SERVICES), "")
 
 
@@ -45,8 +54,10 @@ class Config:
     `told` is what must come out, as far as the maker knows.
     """
 
-    def __init__(self, env=None, credentials=None, config=None, profile=None, told=None):
+    def __init__(self, env=None, credentials=None, config=None, profile=None, told=None,
+                 logins=None):
         self.told = told or {}
+        self.logins = logins or {}  # name of a session or start URL: its cache file
         self.env = env or {}
         self.credentials = credentials
         self.config = config
@@ -64,11 +75,27 @@ class Config:
                     out.write(text.replace("@HOME@", home))
         with open(os.path.join(home, "token"), "w", encoding="ascii") as out:
             out.write("a.web.token")
+        self.write_logins(os.path.join(folder, "sso"))
         return dict(self.env, HOME=home, LC_ALL="C.UTF-8")
+
+    def write_logins(self, folder):
+        shutil.rmtree(folder, ignore_errors=True)
+        for name, text in self.logins.items():
+            os.makedirs(folder + "/cache", exist_ok=True)
+            path = f"{folder}/cache/{hashlib.sha1(name.encode()).hexdigest()}.json"
+            with open(path, "w", encoding="utf-8") as out:
+                out.write(text)
 
     def __str__(self):
         return (f"profile={self.profile!r} env={self.env!r} credentials={self.credentials!r} "
-                f"config={self.config!r}")
+                f"config={self.config!r} logins={self.logins!r}")
+
+
+def method_of(provider):
+    """Of what ours says of a provider."""
+    if provider.startswith("profile "):
+        return "config-file" if provider.endswith("config)") else "shared-credentials-file"
+    return next((m for p, m in PROVIDERS.items() if provider.startswith(p)), provider)
 
 
 def ask_ours(config, home):
@@ -77,6 +104,7 @@ def ask_ours(config, home):
     done = subprocess.run(words, env=env, stdout=subprocess.PIPE, check=True)
     lines = done.stdout.decode().splitlines()
     answer = dict(line.split("=", 1) for line in lines)
+    answer["provider"] = method_of(answer["provider"]) if answer["error"] == "OK" else ""
     if answer["error"] == "OK":
         answer["error"] = ""
     else:
@@ -115,7 +143,31 @@ def assumed(self):
             "AssumedRoleUser": {"Arn": "arn:aws:sts::123456789012:assumed-role/x/y"}}
 
 
+def told_by_portal(self):
+    """Stands for GetRoleCredentials, likewise."""
+    if self._token_provider:
+        token = self._token_provider.load_token().get_frozen_token().token
+    else:
+        token = self._token_loader(self._start_url)["accessToken"]
+    life = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(hours=1)
+    return {"Credentials": {
+        "AccessKeyId": "ASIASSO", "SecretAccessKey": "s", "Expiration": life, "SessionToken":
+        f"{self._sso_region};{self._role_name};{self._account_id};{token}"}}
+
+
+def told_by_process(_, command):
+    """Stands for a credential_process, likewise."""
+    words = [urllib.parse.quote(w, safe="") for w in
+             botocore.credentials.compat_shell_split(command)]
+    return {"access_key": "ASIAP", "secret_key": "s", "token": "|".join(words),
+            "expiry_time": None}
+
+
 def botocore_resolve(config, answer):
+    for provider in (botocore.credentials.SSOProvider, botocore.tokens.SSOTokenProvider):
+        provider._SSO_TOKEN_CACHE_DIR = os.path.expanduser("~/.aws/sso/cache")
+    botocore.credentials.SSOCredentialFetcher._get_credentials = told_by_portal
+    botocore.credentials.ProcessProvider._retrieve_credentials_using = told_by_process
     for fetcher in (botocore.credentials.AssumeRoleCredentialFetcher,
                     botocore.credentials.AssumeRoleWithWebIdentityCredentialFetcher):
         fetcher._get_credentials = assumed
@@ -128,8 +180,10 @@ def botocore_resolve(config, answer):
     if keys is None:
         answer["error"] = "NO_CREDENTIALS"
         return
+    method = keys.method
     keys = keys.get_frozen_credentials()
-    answer.update(key=keys.access_key, secret=keys.secret_key, token=keys.token or "")
+    answer.update(key=keys.access_key, secret=keys.secret_key, token=keys.token or "",
+                  provider=method)
 
 
 def ask_botocore(config, home):
@@ -143,8 +197,10 @@ def ask_botocore(config, home):
     except botocore.exceptions.ProfileNotFound:
         answer.update(EMPTY, error="PROFILE")
     except (botocore.exceptions.PartialCredentialsError,
-            botocore.exceptions.CredentialRetrievalError):
+            botocore.exceptions.CredentialRetrievalError, ValueError):
         answer["error"] = "CREDENTIALS"
+    except (botocore.exceptions.SSOError, botocore.exceptions.TokenRetrievalError):
+        answer["error"] = "CREDENTIALS_EXPIRED"
     except (botocore.exceptions.ConfigParseError, botocore.exceptions.InvalidConfigError):
         answer.update(EMPTY, error="CONFIG")
     finally:
@@ -406,8 +462,89 @@ def family_roles(rng):
                   chosen(rng, env, names[:2]))
 
 
+def login(rng, region):
+    """A cache file that is good for an hour, or was for one; or is none."""
+    kind = rng.random()
+    hours = rng.choice([1, 1, 1, 1, -1]) if region else 1
+    until = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(hours=hours)
+    entry = {"startUrl": "x", "region": region, "accessToken": word(rng, "tok/en+=.")}
+    if region == "" or rng.random() < 0.5:
+        entry["clientId"] = "c"
+    entry["expiresAt"] = until.strftime("%Y-%m-%dT%H:%M:%SZ")
+    if kind < 0.1:
+        del entry["accessToken"]
+    return json.dumps(entry)
+
+
+def sso_pairs(rng, session, url):
+    """A profile of IAM Identity Center, with what it needs, or nearly."""
+    pairs = [("sso_account_id", str(rng.randrange(10 ** 11, 10 ** 12))),
+             ("sso_role_name", word(rng, "Role_"))]
+    if session:
+        pairs.append(("sso_session", session))
+    own = [("sso_start_url", url), ("sso_region", rng.choice(["eu-west-1", "us-east-2"]))]
+    if session:
+        own = rng.sample(own, 1) if rng.random() < 0.25 else []
+    pairs += own
+    if rng.random() < 0.15:
+        pairs.pop(rng.randrange(len(pairs)))
+    rng.shuffle(pairs)
+    return pairs
+
+
+def family_sso(rng):
+    """Sessions and the older form, with and without a login, beside keys and processes."""
+    names = rng.sample(NAMES, rng.randint(1, 3))
+    session = rng.choice(["corp", "my corp", "ünï"])
+    url = f"https://{word(rng, 'd').lower()}.awsapps.com/start#/"
+    config, credentials, logins = [], [], {}
+    for name in names:
+        pairs = profile_pairs(rng) + sso_pairs(rng, session if rng.random() < 0.6 else None, url)
+        pairs += key_pairs(rng) if rng.random() < 0.3 else []
+        if rng.random() < 0.3:
+            credentials.append(lines_of(rng, f"[{name}]", key_pairs(rng)))
+        config.append(lines_of(rng, config_head(rng, name), pairs))
+    quote = '"' if " " in session else rng.choice(["", "'"])
+    if rng.random() < 0.9:
+        config.append(lines_of(rng, f"[sso-session {quote}{session}{quote}]", [
+            ("sso_region", rng.choice(["eu-west-1", "us-east-2"])), ("sso_start_url", url),
+            ("sso_registration_scopes", "sso:account:access")]))
+    rng.shuffle(config)
+    if rng.random() < 0.85:
+        logins[session] = login(rng, "eu-west-1")
+    if rng.random() < 0.85:
+        logins[url] = login(rng, "")
+    env = {"AWS_DEFAULT_REGION": "eu-west-1"}
+    return Config(env, file_of(rng, credentials) if credentials else None, file_of(rng, config),
+                  chosen(rng, env, names), None, logins)
+
+
+def command(rng):
+    """Words with all that a shell may have around them."""
+    return " ".join(rng.choice(["/bin/x", "-v", "'a b'", '"c d"', "e\\ f", "g'h'i", '"j\\"k"', "''",
+                                "'l\\m'", '"n\\o"', "$p", "a=b", "q\"r\"", "~/x", "*"])
+                    for _ in range(rng.randint(1, 5))) + rng.choice(["", "", "", " 'open", ' "'])
+
+
+def family_processes(rng):
+    """How a command is cut into words, and what comes before it."""
+    config, credentials = [], []
+    names = rng.sample(NAMES, rng.randint(1, 2))
+    for name in names:
+        pairs = profile_pairs(rng) + [("credential_process", command(rng))]
+        pairs += key_pairs(rng) if rng.random() < 0.3 else []
+        if rng.random() < 0.2:
+            credentials.append(lines_of(rng, f"[{name}]", key_pairs(rng)))
+        config.append(lines_of(rng, config_head(rng, name), pairs))
+    env = env_keys(rng) if rng.random() < 0.2 else {}
+    return Config(env, file_of(rng, credentials) if credentials else None, file_of(rng, config),
+                  chosen(rng, env, names))
+
+
 FAMILIES = {
     "roles": family_roles,
+    "IAM Identity Center": family_sso,
+    "processes": family_processes,
     "environment": family_environment,
     "profiles": family_profiles,
     "nested blocks": family_nested,

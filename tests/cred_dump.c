@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <time.h>
 
 #define FILE_MAX (1024 * 1024)
 
@@ -65,6 +66,56 @@ static void answer_role(const eice_need *n, eice_answer *a)
     a->data = eice_buf_str(&b);
 }
 
+/* The value behind `name` in a request, up to one of `ends`. */
+static eice_str after(eice_str text, const char *name, const char *ends)
+{
+    const size_t len = strlen(name);
+    size_t n = 0;
+
+    while (text.len > len && memcmp(text.ptr, name, len) != 0) {
+        text = eice_str_make(text.ptr + 1, text.len - 1);
+    }
+    text = eice_str_make(text.ptr + len, text.len - len);
+    while (n < text.len && strchr(ends, text.ptr[n]) == NULL) {
+        n++;
+    }
+    return eice_str_make(text.ptr, n);
+}
+
+static void answer_portal(const eice_need *n, eice_answer *a)
+{
+    static char body[8192];
+    const eice_str region = after(n->name, "portal.sso.", ".");
+    const eice_str role = after(n->text, "role_name=", "& ");
+    const eice_str account = after(n->text, "account_id=", "& ");
+    const eice_str token = after(n->text, "sso_bearer_token: ", "\r");
+    eice_buf b;
+
+    eice_buf_init(&b, body, sizeof body);
+    eice_putf(&b, "{\"roleCredentials\":{\"accessKeyId\":\"ASIASSO\","
+                  "\"secretAccessKey\":\"s\",\"sessionToken\":"
+                  "\"%S;%S;%S;%S\"}}", &region, &role, &account, &token);
+    a->status = 200;
+    a->data = eice_buf_str(&b);
+}
+
+static void answer_process(const eice_need *n, eice_answer *a)
+{
+    static char body[8192];
+    eice_buf b;
+    int i;
+
+    eice_buf_init(&b, body, sizeof body);
+    eice_put_c(&b, "{\"Version\":1,\"AccessKeyId\":\"ASIAP\","
+                   "\"SecretAccessKey\":\"s\",\"SessionToken\":\"");
+    for (i = 0; n->argv[i] != NULL; i++) {
+        eice_put_c(&b, i > 0 ? "|" : "");
+        eice_put_uri(&b, eice_str_c(n->argv[i]));
+    }
+    eice_put_c(&b, "\"}");
+    a->data = eice_buf_str(&b);
+}
+
 static void answer(eice_cred *c, const eice_need *n)
 {
     char name[128];
@@ -78,6 +129,12 @@ static void answer(eice_cred *c, const eice_need *n)
         answer_role(n, &a);
     } else if (n->kind == EICE_NEED_PROMPT) {
         a.data = eice_str_c("123456");
+    } else if (n->kind == EICE_NEED_PROCESS) {
+        answer_process(n, &a);
+    } else if (n->kind == EICE_NEED_TIME) {
+        a.unix_s = time(NULL);
+    } else if (eice_str_starts(n->name, "portal.sso.")) {
+        answer_portal(n, &a);
     } else if (n->kind == EICE_NEED_FETCH) {
         a.code = EICE_E_CONNECT_REFUSED;
     } else {
