@@ -3215,6 +3215,8 @@ typedef struct eice_conn_opts {
     size_t connect_to_count;
     bool fips;
     bool dualstack;
+    bool region_optional;      /* CALLS: no error without a Region, as long as
+                                  every call names its own */
     uint64_t rekey_bytes;      /* SSH, as in eice_ssh_opts */
     eice_policy policy;
     const char *known_hosts;   /* NULL is ~/.local/state/eice/known_hosts */
@@ -26204,6 +26206,7 @@ EICEI_PRIVATE eice_err eicei_conn_begin(eice_conn *c)
     cred.keys = c->o.keys;
     cred.web_identity_token = c->o.web_identity_token;
     cred.role_arn = c->o.role_arn;
+    cred.region_optional = c->o.region_optional;
     cred.process_timeout_ms = c->o.process_timeout_ms;
     a = eicei_ask_new(c, EICE_NEED_RANDOM, EICEI_OWN_RANDOM, 0);
     if (a != NULL) {

@@ -8,6 +8,8 @@ typedef enum set_kind {
     SET_MS,      /* uint32_t milliseconds, given in seconds */
     SET_FLAG,    /* bool */
     SET_RULE,    /* --connect-to */
+    SET_WORDS,   /* cli_words: given as often as wanted */
+    SET_CHOICE,  /* const char *, one of the words of `value` */
     SET_POLICY,
     SET_KEY_TYPE,
     SET_PORT,
@@ -258,6 +260,28 @@ static const option options[] = {
     {0, "agent-socket", "PATH", "proxy",
      "serve an ephemeral key there, for IdentityAgent", SET_TEXT,
      AT(agent_socket), 0, 0},
+    {0, "group", "SG", "endpoint",
+     "security group of the endpoint; repeatable", SET_WORDS,
+     AT(point.groups), 0, 0},
+    {0, "tag", "KEY=VALUE", "endpoint", "tag of a new endpoint; repeatable",
+     SET_WORDS, AT(point.tags), 0, 0},
+    {0, "preserve-client-ip", "yes|no", "endpoint",
+     "whether instances see the client's address", SET_CHOICE,
+     AT(point.preserve), 0, 0},
+    {0, "ip-address-type", "ipv4|ipv6|dualstack", "endpoint",
+     "of the endpoint; as the subnet if not given", SET_CHOICE,
+     AT(point.ip_type), 0, 0},
+    {0, "client-token", "TOKEN", "endpoint",
+     "makes create repeatable: the same token, the same endpoint", SET_TEXT,
+     AT(point.token), 0, 0},
+    {0, "wait", NULL, "endpoint", "until it is done", SET_FLAG,
+     AT(point.wait), 0, 0},
+    {0, "timeout", "S", "endpoint", "of wait and --wait (900)", SET_MS,
+     AT(point.timeout_ms), 1, 86400},
+    {0, "dry-run", NULL, "endpoint", "only ask whether it is allowed",
+     SET_FLAG, AT(point.dry_run), 0, 0},
+    {0, "yes", NULL, "endpoint", "do not ask before deleting", SET_FLAG,
+     AT(point.yes), 0, 0},
     {0, "idle", "S", "proxy",
      "end so long after the end of stdin without data (0: never)", SET_MS,
      AT(idle_ms), 0, 86400},
@@ -472,6 +496,33 @@ static int set_rule(cli *c, const char *value)
     return -1;
 }
 
+static int set_words(cli *c, const option *o, const char *value)
+{
+    cli_words *const words
+        = (cli_words *)(void *)((char *)c + o->offset);
+
+    if (words->count == CLI_WORDS) {
+        return cli_usage_error(c, "too many of this option", value);
+    }
+    words->list[words->count++] = value;
+    return -1;
+}
+
+static int set_choice(cli *c, const option *o, char *value)
+{
+    eice_str rest = eice_str_c(o->value);
+    char what[96];
+
+    while (rest.len > 0) {
+        if (eice_str_is(eice_str_cut(&rest, '|'), value)) {
+            memcpy((char *)c + o->offset, &value, sizeof value);
+            return -1;
+        }
+    }
+    snprintf(what, sizeof what, "--%s takes %s", o->name, o->value);
+    return cli_usage_error(c, what, value);
+}
+
 static int set_escape(cli *c, const char *value)
 {
     if (strcmp(value, "none") == 0) {
@@ -540,6 +591,15 @@ static int set_rekey(cli *c, char *value)
     c->conn.rekey_bytes
         = unit != NULL ? n << 10 * (1 + (unit - units) / 2) : n;
     return -1;
+}
+
+static int set_value(cli *c, const option *o, char *value)
+{
+    return o->kind == SET_RULE     ? set_rule(c, value)
+           : o->kind == SET_REKEY  ? set_rekey(c, value)
+           : o->kind == SET_WORDS  ? set_words(c, o, value)
+           : o->kind == SET_CHOICE ? set_choice(c, o, value)
+                                   : set_number(c, o, value);
 }
 
 static int set_other_word(cli *c, const option *o, const char *value)
@@ -732,15 +792,17 @@ static int set_option(cli *c, const option *o, char *value)
     case SET_REST:
         memcpy((char *)c + o->offset, &value, sizeof value);
         return -1;
-    case SET_SECONDS:
-    case SET_MS:
-    case SET_PORT:
-        return set_number(c, o, value);
     case SET_FLAG:
         *((char *)c + o->offset) = 1;
         return -1;
     case SET_RULE:
-        return set_rule(c, value);
+    case SET_WORDS:
+    case SET_CHOICE:
+    case SET_REKEY:
+    case SET_SECONDS:
+    case SET_MS:
+    case SET_PORT:
+        return set_value(c, o, value);
     case SET_VERBOSE:
     case SET_TTY:
     case SET_NO_TTY:
@@ -753,8 +815,6 @@ static int set_option(cli *c, const option *o, char *value)
     case SET_KEY_TYPE:
     case SET_IDENTITY:
         return set_other_word(c, o, value);
-    case SET_REKEY:
-        return set_rekey(c, value);
     case SET_OPENSSH:
         return cli_set_openssh(c, value);
     case SET_FAMILY:
@@ -988,7 +1048,7 @@ int cli_parse(cli *c, const cli_command *command, int argc, char **argv)
     }
     c->argc = count;
     c->argv = argv;
-    if (count > 0 && strcmp(command->name, "cp") != 0) {
+    if (count > 0 && !word_in("cp ls endpoint", command->name)) {
         if (strcmp(command->name, "ssh-config") != 0) {
             cli_split_user(c, &argv[0]);
         }

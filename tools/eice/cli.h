@@ -27,6 +27,14 @@ typedef enum cli_tty { CLI_TTY_AUTO, CLI_TTY_NO, CLI_TTY_YES, CLI_TTY_FORCE } cl
 typedef struct cli_forward cli_forward;
 typedef struct cli_forwards cli_forwards;
 
+#define CLI_WORDS 20
+
+/* The values of an option that may be given several times. */
+typedef struct cli_words {
+    const char *list[CLI_WORDS];
+    size_t count;
+} cli_words;
+
 typedef struct cli {
     const char *command;   /* as typed: "ssh", ... */
     eice_conn_opts conn;
@@ -95,6 +103,17 @@ typedef struct cli {
     } cp;
     const char *use;       /* policy --for */
     bool check;            /* policy --check */
+    struct {
+        cli_words groups;
+        cli_words tags;
+        const char *preserve; /* yes, no */
+        const char *ip_type;
+        const char *token;
+        uint32_t timeout_ms;
+        bool wait;
+        bool dry_run;
+        bool yes;
+    } point;
     bool all;              /* doctor --all */
     /* Unknown host keys under EICE_POLICY_ASK; NULL refuses them. `user` is
      * this cli. */
@@ -122,6 +141,8 @@ int cli_proxy(cli *c);
 int cli_cp(cli *c);
 int cli_push_key(cli *c);
 int cli_whoami(cli *c);
+int cli_ls(cli *c);
+int cli_endpoint(cli *c);
 int cli_ssh_config(cli *c);
 int cli_open_tunnel(cli *c);
 int cli_ec2(cli *c);
@@ -299,6 +320,93 @@ void cli_facts_around(cli_facts *f, cli_run *r);
  * carries EC2 Instance Connect. */
 const char *cli_facts_login(const cli_facts *f, bool *ready);
 void cli_facts_free(cli_facts *f);
+/* ---- calls.c ----------------------------------------------------------- */
+
+/* A connection for AWS calls, and no more; false when it was reported. */
+bool cli_calls_begin(cli_run *r, cli *c);
+/* Makes calls side by side, until all are done. */
+void cli_calls_run(cli_run *r, eice_call *calls, size_t count);
+/* Reports the call's error, if any; true when there was none. */
+bool cli_calls_good(cli_run *r, const eice_call *call);
+/* One call, reported. */
+bool cli_calls_one(cli_run *r, eice_call *call);
+/* Waits so long; false when a signal ended it. */
+bool cli_calls_pause(cli_run *r, uint32_t ms);
+
+#define CLI_REGIONS 64
+
+typedef struct cli_regions {
+    char name[CLI_REGIONS][40];
+    size_t count;
+} cli_regions;
+
+/* --region all, or several with commas between them. */
+bool cli_many_regions(const cli *c);
+/* The Regions that `given` means; NULL: one without a name, that of the
+ * configuration. False: reported. */
+bool cli_regions_find(cli_run *r, const char *given, cli_regions *list);
+
+#define CLI_FILTER_WORDS 8
+
+/* Filters as typed: key=VALUE[,VALUE], tag:KEY[=VALUE], and words that have
+ * to be in what is shown. */
+typedef struct cli_filters {
+    eice_params params;
+    char memory[4096];
+    const char *words[CLI_FILTER_WORDS];
+    size_t word_count;
+    bool state; /* one says which instances, also those that are gone */
+} cli_filters;
+
+void cli_filters_begin(cli_filters *f);
+/* `names`: short words and the filters of EC2 they stand for; other keys are
+ * those of EC2. False: malformed, or too many. */
+bool cli_filters_add(cli_filters *f, const char *const (*names)[2],
+                     size_t count, const char *word);
+/* Are all words in these cells? */
+bool cli_filters_fit(const cli_filters *f, const char *cells, size_t len);
+
+/* ---- table.c ----------------------------------------------------------- */
+
+#define CLI_COLUMNS 24
+#define CLI_TABLE_MAX (256u * 1024u * 1024u)
+
+typedef struct cli_column {
+    const char *title;   /* NULL: in JSON only */
+    const char *json;    /* NULL: on the table only */
+    const char *path;    /* of an item, or tag:KEY; NULL: filled by hand */
+    char kind;           /* t text, s state, b true or false, r JSON */
+    unsigned char least; /* characters it may be cut to; 0: it is not cut */
+    unsigned char drop;  /* left out where there is no room, the highest
+                            first; 0: never */
+} cli_column;
+
+/* All zero but `columns` and `count` is empty. */
+typedef struct cli_table {
+    const cli_column *columns;
+    size_t count;      /* at most CLI_COLUMNS */
+    eice_blob cells;   /* C strings, a row after the other */
+    size_t rows;       /* counted by who fills it */
+} cli_table;
+
+/* The next cell; false without memory. */
+bool cli_table_put(cli_table *t, eice_str text);
+/* The same, from the path of this column. */
+bool cli_table_item(cli_table *t, size_t column, const eice_item *item);
+/* A list of JSON out of the elements at a path: of what is at `first` in each
+ * ("" is the element itself), or, with `second`, an object of both. */
+bool cli_table_list(cli_table *t, const eice_item *item, const char *path,
+                    const char *first, const char *second);
+/* To stdout: as wide as the terminal, or as the content where it goes
+ * elsewhere; with --json a list of objects. False: it cannot be written. */
+bool cli_table_print(const cli *c, const cli_table *t);
+/* The same, a line a cell; with --json an object. */
+bool cli_table_print_rows(const cli *c, const cli_table *t);
+void cli_table_free(cli_table *t);
+/* Is it a terminal that has colours, and are they wanted? */
+bool cli_colour(int fd);
+/* "5m", "3h", "12d", "2y" */
+void cli_age(int64_t seconds, char *out, size_t cap);
 
 /* ---- forward.c --------------------------------------------------------- */
 

@@ -1,0 +1,419 @@
+/* Lists: a table that fits the terminal, or JSON. */
+#include "cli.h"
+
+#include <unistd.h>
+
+#define TABLE_GAP 2
+#define TABLE_UNLIMITED 100000u
+
+/* What the terminal can show. */
+typedef struct table_look {
+    size_t width;
+    bool colour;
+    bool utf8;
+} table_look;
+
+bool cli_table_put(cli_table *t, eice_str text)
+{
+    return eice_blob_add(&t->cells, text.ptr, text.len, CLI_TABLE_MAX)
+           && eice_blob_add(&t->cells, "", 1, CLI_TABLE_MAX);
+}
+
+bool cli_table_item(cli_table *t, size_t column, const eice_item *item)
+{
+    const char *const path = t->columns[column].path;
+    char text[1024];
+
+    if (strncmp(path, "tag:", 4) == 0) {
+        eice_item_tag(item, path + 4, text, sizeof text);
+    } else {
+        eice_item_get(item, path, text, sizeof text);
+    }
+    return cli_table_put(t, eice_str_c(text));
+}
+
+static void table_put_json(eice_buf *b, const char *text)
+{
+    eice_put_byte(b, '"');
+    eice_put_json(b, eice_str_c(text));
+    eice_put_byte(b, '"');
+}
+
+bool cli_table_list(cli_table *t, const eice_item *item, const char *path,
+                    const char *first, const char *second)
+{
+    static char memory[16384];
+    eice_items list;
+    eice_item one;
+    char text[1024];
+    eice_buf b;
+
+    eice_buf_init(&b, memory, sizeof memory);
+    eice_put_byte(&b, second != NULL ? '{' : '[');
+    eice_items_in(item, path, &list);
+    while (eice_items_next(&list, &one)) {
+        eice_put_c(&b, b.len > 1 ? "," : "");
+        table_put_json(&b, eice_item_get(&one, first, text, sizeof text));
+        if (second != NULL) {
+            eice_put_byte(&b, ':');
+            table_put_json(&b, eice_item_get(&one, second, text, sizeof text));
+        }
+    }
+    eice_put_byte(&b, second != NULL ? '}' : ']');
+    return !b.overflow && cli_table_put(t, eice_buf_str(&b));
+}
+
+void cli_age(int64_t seconds, char *out, size_t cap)
+{
+    static const struct {
+        int64_t most;
+        int64_t unit;
+        char letter;
+    } units[] = {
+        {7200, 60, 'm'}, {172800, 3600, 'h'}, {63072000, 86400, 'd'},
+        {INT64_MAX, 31536000, 'y'},
+    };
+    size_t i = 0;
+
+    while (seconds >= units[i].most) {
+        i++;
+    }
+    snprintf(out, cap, "%lld%c",
+             (long long)(seconds > 0 ? seconds / units[i].unit : 0),
+             units[i].letter);
+}
+
+void cli_table_free(cli_table *t)
+{
+    eice_blob_free(&t->cells);
+    t->rows = 0;
+}
+
+/* Walks the cells, a row after the other; false at the end. */
+typedef struct table_walk {
+    const cli_table *table;
+    const char *cell;
+    size_t column;
+} table_walk;
+
+static void walk_begin(table_walk *w, const cli_table *t)
+{
+    w->table = t;
+    w->cell = NULL;
+    w->column = t->count;
+}
+
+static bool walk_next(table_walk *w)
+{
+    const cli_table *const t = w->table;
+    const char *const end = (const char *)t->cells.ptr + t->cells.len;
+
+    w->cell = w->cell == NULL ? (const char *)t->cells.ptr
+                              : w->cell + strlen(w->cell) + 1;
+    w->column = w->column + 1 < t->count ? w->column + 1 : 0;
+    return t->cells.len > 0 && w->cell < end;
+}
+
+/* Characters, as far as UTF-8 tells: bytes that begin one. */
+static size_t table_length(const char *text)
+{
+    size_t n = 0;
+
+    for (; *text != 0; text++) {
+        n += ((unsigned char)*text & 0xc0) != 0x80;
+    }
+    return n;
+}
+
+static bool table_is_utf8(void)
+{
+    static const char *const names[] = {"LC_ALL", "LC_CTYPE", "LANG"};
+    size_t i;
+
+    for (i = 0; i < 3; i++) {
+        const char *value = getenv(names[i]);
+
+        if (value != NULL && value[0] != 0) {
+            return cli_contains(value, "UTF-8") || cli_contains(value, "utf8");
+        }
+    }
+    return false;
+}
+
+bool cli_colour(int fd)
+{
+    const char *const term = getenv("TERM");
+    const char *const no = getenv("NO_COLOR");
+
+    return isatty(fd) && term != NULL && strcmp(term, "dumb") != 0
+           && (no == NULL || no[0] == 0);
+}
+
+static void table_look_at(table_look *l)
+{
+    eice_pty size;
+
+    memset(l, 0, sizeof *l);
+    l->width = TABLE_UNLIMITED;
+    l->utf8 = table_is_utf8();
+    if (isatty(STDOUT_FILENO)) {
+        cli_term_size(STDOUT_FILENO, &size);
+        l->width = size.columns;
+    }
+    l->colour = cli_colour(STDOUT_FILENO);
+}
+
+/* ---- widths ------------------------------------------------------------ */
+
+/* What all columns that are shown need, those that can be cut at their least
+ * or at what is in them. */
+static size_t table_needs(const cli_table *t, const size_t *width, bool least)
+{
+    size_t sum = 0;
+    size_t i;
+
+    for (i = 0; i < t->count; i++) {
+        const size_t low = t->columns[i].least;
+
+        if (width[i] > 0) {
+            sum += TABLE_GAP
+                   + (least && low > 0 && low < width[i] ? low : width[i]);
+        }
+    }
+    return sum > 0 ? sum - TABLE_GAP : 0;
+}
+
+/* Leaves out columns until the rest fits, then cuts the widest that can be
+ * cut, by one character at a time. */
+static void table_fit(const cli_table *t, size_t *width, size_t room)
+{
+    size_t i;
+
+    while (table_needs(t, width, true) > room) {
+        size_t out = t->count;
+
+        for (i = 0; i < t->count; i++) {
+            if (width[i] > 0 && t->columns[i].drop > 0
+                && (out == t->count
+                    || t->columns[i].drop > t->columns[out].drop)) {
+                out = i;
+            }
+        }
+        if (out == t->count) {
+            break;
+        }
+        width[out] = 0;
+    }
+    while (table_needs(t, width, false) > room) {
+        size_t cut = t->count;
+
+        for (i = 0; i < t->count; i++) {
+            const size_t low = t->columns[i].least;
+
+            if (low > 0 && width[i] > low
+                && (cut == t->count || width[i] > width[cut])) {
+                cut = i;
+            }
+        }
+        if (cut == t->count) {
+            break;
+        }
+        width[cut]--;
+    }
+}
+
+/* Columns without anything in them are left out, too. */
+static void table_measure(const cli_table *t, size_t *width, size_t room)
+{
+    table_walk w;
+    size_t i;
+
+    memset(width, 0, CLI_COLUMNS * sizeof *width);
+    walk_begin(&w, t);
+    while (walk_next(&w)) {
+        const size_t n = t->columns[w.column].title != NULL
+                             ? table_length(w.cell) : 0;
+
+        width[w.column] = n > width[w.column] ? n : width[w.column];
+    }
+    for (i = 0; i < t->count; i++) {
+        const char *const title = t->columns[i].title;
+
+        if (width[i] > 0 && strlen(title) > width[i]) {
+            width[i] = strlen(title);
+        }
+    }
+    table_fit(t, width, room);
+}
+
+/* ---- cells ------------------------------------------------------------- */
+
+static const char *table_colour(const cli_column *column, const char *cell)
+{
+    static const struct {
+        const char *word;
+        const char *colour;
+    } words[] = {
+        {"running", "\033[32m"},  {"available", "\033[32m"},
+        {"-complete", "\033[32m"}, {"yes", "\033[32m"},
+        {"failed", "\033[31m"},   {"stopped", "\033[31m"},
+        {"no", "\033[31m"},       {"pending", "\033[33m"},
+        {"progress", "\033[33m"}, {"ing", "\033[33m"},
+    };
+    size_t i;
+
+    for (i = 0; column->kind == 's' && i < sizeof words / sizeof words[0];
+         i++) {
+        if (cli_contains(cell, words[i].word)) {
+            return words[i].colour;
+        }
+    }
+    return "";
+}
+
+/* At most `width` characters; a mark stands for what is cut off. */
+static void table_text(const char *cell, size_t width, bool utf8)
+{
+    const bool cut = table_length(cell) > width;
+    size_t left = cut ? width - 1 : width;
+
+    while (*cell != 0) {
+        if (((unsigned char)*cell & 0xc0) != 0x80 && left-- == 0) {
+            break;
+        }
+        if (utf8 || (unsigned char)*cell < 0x80) {
+            putchar(*cell);
+        } else if (((unsigned char)*cell & 0xc0) != 0x80) {
+            putchar('?');
+        }
+        cell++;
+    }
+    if (cut) {
+        fputs(utf8 ? "\xe2\x80\xa6" : "~", stdout);
+    }
+}
+
+static size_t table_last(const cli_table *t, const size_t *width)
+{
+    size_t last = 0;
+    size_t i;
+
+    for (i = 0; i < t->count; i++) {
+        last = width[i] > 0 ? i : last;
+    }
+    return last;
+}
+
+static void table_cell(const cli_table *t, size_t i, const char *cell,
+                       const size_t *width, const table_look *l,
+                       const char *colour)
+{
+    size_t n = table_length(cell);
+
+    if (width[i] == 0) {
+        return;
+    }
+    fputs(l->colour ? colour : "", stdout);
+    table_text(cell, width[i], l->utf8);
+    fputs(l->colour && colour[0] != 0 ? "\033[0m" : "", stdout);
+    if (i == table_last(t, width)) {
+        putchar('\n');
+        return;
+    }
+    for (n = n < width[i] ? n : width[i]; n < width[i] + TABLE_GAP; n++) {
+        putchar(' ');
+    }
+}
+
+static void table_plain(const cli_table *t)
+{
+    size_t width[CLI_COLUMNS];
+    table_look look;
+    table_walk w;
+    size_t i;
+
+    table_look_at(&look);
+    table_measure(t, width, look.width);
+    for (i = 0; i < t->count && t->rows > 0; i++) {
+        table_cell(t, i, t->columns[i].title != NULL ? t->columns[i].title
+                                                     : "",
+                   width, &look, "\033[1m");
+    }
+    walk_begin(&w, t);
+    while (walk_next(&w)) {
+        table_cell(t, w.column, w.cell, width, &look,
+                   table_colour(&t->columns[w.column], w.cell));
+    }
+}
+
+/* ---- JSON -------------------------------------------------------------- */
+
+static void table_value(const cli_column *column, const char *cell)
+{
+    if (column->kind == 'r' || (column->kind == 'b' && cell[0] != 0)) {
+        fputs(cell, stdout); /* JSON already */
+    } else if (cell[0] == 0) {
+        fputs("null", stdout);
+    } else {
+        cli_json_text(stdout, cell);
+    }
+}
+
+static void table_json(const cli_table *t, bool list)
+{
+    const char *before = list ? "[{" : "{";
+    table_walk w;
+
+    walk_begin(&w, t);
+    while (walk_next(&w)) {
+        const cli_column *const column = &t->columns[w.column];
+
+        if (column->json != NULL) {
+            printf("%s\"%s\":", before, column->json);
+            table_value(column, w.cell);
+            before = ",";
+        }
+        if (w.column + 1 == t->count) {
+            putchar('}');
+            before = list ? ",\n{" : "\n{";
+        }
+    }
+    puts(!list ? "" : t->rows > 0 ? "]" : "[]");
+}
+
+bool cli_table_print(const cli *c, const cli_table *t)
+{
+    if (c->json) {
+        table_json(t, true);
+    } else {
+        table_plain(t);
+    }
+    return fflush(stdout) == 0;
+}
+
+bool cli_table_print_rows(const cli *c, const cli_table *t)
+{
+    size_t widest = 0;
+    table_walk w;
+    size_t i;
+
+    if (c->json) {
+        table_json(t, false);
+        return fflush(stdout) == 0;
+    }
+    for (i = 0; i < t->count; i++) {
+        const char *const json = t->columns[i].json;
+
+        widest = json != NULL && strlen(json) > widest ? strlen(json)
+                                                       : widest;
+    }
+    walk_begin(&w, t);
+    while (walk_next(&w)) {
+        const char *const json = t->columns[w.column].json;
+
+        if (json != NULL && w.cell[0] != 0) {
+            printf("%-*s  %s\n", (int)widest, json, w.cell);
+        }
+    }
+    return fflush(stdout) == 0;
+}
