@@ -204,7 +204,9 @@
  *     then against the system's store; an explicit bundle replaces both.
  *     There is no way to switch that off.
  *   - Host keys are verified under the instance's id; an unknown one is stored
- *     at first contact (EICE_POLICY_TOFU) or refused (EICE_POLICY_STRICT).
+ *     at first contact (EICE_POLICY_TOFU), there compared with what the
+ *     instance's console shows (EICE_POLICY_CONSOLE), or refused
+ *     (EICE_POLICY_STRICT).
  *   - The private key is made for one connection and stays in memory.
  *   - Somebody on the wire can end a connection, not read or change it. Every
  *     length is bounded, every wait has a deadline.
@@ -1645,6 +1647,18 @@ EICE_API eice_hostkey eice_known_hosts_check(eice_str text, eice_str host,
 EICE_API void eice_known_hosts_types(eice_str text, eice_str host,
                                      void (*type)(void *user, eice_str name),
                                      void *user);
+
+typedef enum eice_console {
+    EICE_CONSOLE_NONE,  /* it shows no host keys */
+    EICE_CONSOLE_MATCH, /* this one is among those it shows */
+    EICE_CONSOLE_OTHER  /* it shows others only */
+} eice_console;
+
+/* Is a host key among those that cloud-init printed on an instance's console
+ * (the decoded text of GetConsoleOutput)? The last block that is complete
+ * counts, keys or fingerprints; whatever else got between is passed over. */
+EICE_API eice_console eice_console_check(eice_str text, const void *blob,
+                                         size_t len);
 /* "host type base64\n". A malformed blob, or a host that would be read as
  * something else (blanks, commas, patterns, marks), writes nothing and sets
  * the builder's overflow. */
@@ -3161,7 +3175,12 @@ typedef enum eice_policy {
     EICE_POLICY_TOFU,   /* trust on first use: unknown keys are stored */
     EICE_POLICY_STRICT, /* unknown keys are refused */
     EICE_POLICY_ASK,    /* unknown keys become EICE_NEED_HOSTKEY */
-    EICE_POLICY_OFF     /* every key is accepted: no protection */
+    EICE_POLICY_OFF,    /* every key is accepted: no protection */
+    EICE_POLICY_CONSOLE /* as TOFU, but at first contact the key must be one
+                           that the instance printed on its console
+                           (ec2:GetConsoleOutput); where that shows none, TOFU
+                           with a warning. Of a changed key the error says
+                           what the console shows now */
 } eice_policy;
 
 #define EICE_CONN_SLOTS 16
@@ -10974,6 +10993,83 @@ EICE_API void eice_known_hosts_types(eice_str text, eice_str host,
             type(user, e.type);
         }
     }
+}
+
+/* Moves *s behind the first `word` in it; false: there is none. */
+EICEI_PRIVATE bool eicei_key_skip(eice_str *s, const char *word)
+{
+    const size_t n = strlen(word);
+    size_t i;
+
+    for (i = 0; i + n <= s->len; i++) {
+        if (memcmp(s->ptr + i, word, n) == 0) {
+            *s = eice_str_make(s->ptr + i + n, s->len - i - n);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The last block of cloud-init that has an end; empty when there is none. */
+EICEI_PRIVATE eice_str eicei_console_block(eice_str text)
+{
+    static const char *const ends[] = {"END SSH HOST KEY KEYS",
+                                       "END SSH HOST KEY FINGERPRINTS"};
+    eice_str block = eice_str_c("");
+
+    while (eicei_key_skip(&text, "BEGIN SSH HOST KEY ")) {
+        const bool prints = text.len > 0 && text.ptr[0] == 'F';
+        eice_str rest = text;
+
+        if (eicei_key_skip(&rest, ends[prints])) {
+            block = eice_str_make(text.ptr, (size_t)(rest.ptr - text.ptr));
+        }
+    }
+    return block;
+}
+
+/* A line of either block; what a logger put before the key does no harm. */
+EICEI_PRIVATE eice_console eicei_console_line(eice_str line, eice_str blob,
+                                              const char *print)
+{
+    const size_t n = EICE_FINGERPRINT - 1 - 7;
+    eice_str rest = line;
+    bool same;
+
+    if (eicei_key_skip(&rest, "SHA256:") && rest.len >= n) {
+        return memcmp(rest.ptr, print + 7, n) == 0 ? EICE_CONSOLE_MATCH
+                                                   : EICE_CONSOLE_OTHER;
+    }
+    while (line.len > 0) {
+        eice_str words = line;
+        const eice_str type = eicei_key_word(&words);
+        const eice_str key = eicei_key_word(&words);
+
+        if (key.len > 0 && eicei_key_compare(key, type, blob, &same)) {
+            return same ? EICE_CONSOLE_MATCH : EICE_CONSOLE_OTHER;
+        }
+        (void)eice_str_cut(&line, ' ');
+    }
+    return EICE_CONSOLE_NONE;
+}
+
+EICE_API eice_console eice_console_check(eice_str text, const void *blob,
+                                         size_t len)
+{
+    eice_str block = eicei_console_block(text);
+    eice_console found = EICE_CONSOLE_NONE;
+    char print[EICE_FINGERPRINT];
+
+    eice_key_fingerprint(print, blob, len);
+    while (block.len > 0 && found != EICE_CONSOLE_MATCH) {
+        const eice_str line = eice_str_cut(&block, '\n');
+        const eice_console one
+            = eicei_console_line(eice_str_trim(line), eice_str_make(blob, len),
+                                 print);
+
+        found = one != EICE_CONSOLE_NONE ? one : found;
+    }
+    return found;
 }
 
 EICEI_PRIVATE bool eicei_key_host_plain(eice_str host)
@@ -22364,6 +22460,11 @@ struct eice_conn {
     eice_ssh_phase ssh_phase;
     uint64_t ssh_began;
     bool hostkey_asked;
+    eice_call console;        /* of EICE_POLICY_CONSOLE */
+    eice_pair console_params[2];
+    unsigned console_tries;
+    bool console_done;
+    eice_console console_says;
     bool auth_running;
     unsigned rejections;
 #endif
@@ -25160,6 +25261,101 @@ EICEI_PRIVATE bool eicei_ssh_pump(eice_conn *c)
     return moved;
 }
 
+/* ---- the instance's console -------------------------------------------- */
+
+EICEI_PRIVATE bool eicei_console_item(void *user, const eice_item *item)
+{
+    eice_conn *const c = (eice_conn *)user;
+    const eice_str blob = eice_ssh_host_key(c->ssh);
+    eice_str raw;
+    uint8_t *text;
+    ptrdiff_t n = -1;
+
+    if (!eice_item_raw(item, "output", &raw) || raw.len == 0) {
+        return true;
+    }
+    text = (uint8_t *)eice_resize(&c->alloc, NULL, raw.len);
+    if (text != NULL) {
+        n = eice_base64_decode(raw, text, raw.len);
+    }
+    if (n > 0) {
+        c->console_says = eice_console_check(eice_str_make(text, (size_t)n),
+                                             blob.ptr, blob.len);
+    }
+    (void)eice_resize(&c->alloc, text, 0);
+    return true;
+}
+
+/* First what it shows now, which not every instance type can tell, then what
+ * was kept of its last boot. */
+EICEI_PRIVATE void eicei_console_ask(eice_conn *c)
+{
+    eice_call *const k = &c->console;
+
+    memset(k, 0, sizeof *k);
+    c->console_params[0].name = eice_str_c("InstanceId");
+    c->console_params[0].value = eice_str_c(c->instance_id);
+    c->console_params[1].name = eice_str_c("Latest");
+    c->console_params[1].value = eice_str_c("true");
+    k->op = EICE_OP_GET_CONSOLE_OUTPUT;
+    k->params = c->console_params;
+    k->param_count = c->console_tries++ == 0 ? 2 : 1;
+    k->item = eicei_console_item;
+    k->user = c;
+    (void)eice_conn_call(c, k); /* its error shows in `done` */
+    c->moved = true;
+}
+
+/* What it says is known, or nobody wants to know; otherwise asks. */
+EICEI_PRIVATE bool eicei_console_known(eice_conn *c)
+{
+    if (c->o.policy != EICE_POLICY_CONSOLE || c->console_done
+        || c->o.route == EICE_ROUTE_SERIAL || c->instance_id[0] == 0) {
+        return true;
+    }
+    if (c->console_tries == 0) {
+        eicei_console_ask(c);
+    }
+    return false;
+}
+
+EICEI_PRIVATE void eicei_hostkey_check(eice_conn *c);
+
+EICEI_PRIVATE void eicei_console_step(eice_conn *c)
+{
+    const eice_error *e = &c->console.error;
+
+    if (c->console_tries == 0 || c->console_done || !c->console.done) {
+        return;
+    }
+    if (c->console_says == EICE_CONSOLE_NONE && c->console_tries == 1
+        && (e->code == EICE_OK
+            || strcmp(e->aws_code, "UnsupportedOperation") == 0)) {
+        eicei_console_ask(c);
+        return;
+    }
+    c->console_done = true;
+    if (c->console_says == EICE_CONSOLE_NONE) {
+        eicei_attempt_says(eicei_conn_warn(c, EICE_STAGE_HOSTKEY),
+                           "the console of %s shows no host keys%s%s",
+                           c->host_name, e->code != EICE_OK ? ": " : "",
+                           e->text);
+    }
+    eicei_hostkey_check(c);
+}
+
+EICEI_PRIVATE const char *eicei_console_remedy(const eice_conn *c)
+{
+    static const char *const texts[] = {
+        "",
+        "its console shows this key: the instance was set up anew; remove "
+        "the line named to accept it",
+        "its console shows other keys: do not connect, something else may "
+        "answer at its address"};
+
+    return texts[c->console_says];
+}
+
 EICEI_PRIVATE void eicei_hostkey_fail(eice_conn *c, eice_err code,
                                       unsigned line)
 {
@@ -25179,6 +25375,7 @@ EICEI_PRIVATE void eicei_hostkey_fail(eice_conn *c, eice_err code,
                   c->host_name, eice_err_text(code), print,
                   eicei_known_path(c));
     }
+    eicei_copy_c(e.remedy, sizeof e.remedy, eicei_console_remedy(c));
     eice_ssh_refuse(c->ssh, &e);
     eicei_conn_fail(c, &e);
 }
@@ -25204,7 +25401,11 @@ EICEI_PRIVATE void eicei_hostkey_unknown(eice_conn *c)
     eicei_ask *a;
     eice_buf line;
 
-    if (c->o.policy == EICE_POLICY_STRICT) {
+    if (!eicei_console_known(c)) {
+        return;
+    }
+    if (c->o.policy == EICE_POLICY_STRICT
+        || c->console_says == EICE_CONSOLE_OTHER) {
         eicei_hostkey_fail(c, EICE_E_HOST_KEY_UNKNOWN, 0);
         return;
     }
@@ -25291,6 +25492,9 @@ EICEI_PRIVATE void eicei_hostkey_check(eice_conn *c)
     case EICE_HOSTKEY_CHANGED:
     case EICE_HOSTKEY_OTHER: /* known types come first in negotiation: a
                                 server that has that key would offer it */
+        if (!eicei_console_known(c)) {
+            return;
+        }
         eicei_hostkey_fail(c, EICE_E_HOST_KEY_CHANGED, line);
         break;
     }
@@ -25444,6 +25648,8 @@ EICEI_PRIVATE void eicei_ssh_step(eice_conn *c)
     if (phase == EICE_SSH_HOSTKEY && !c->hostkey_asked) {
         c->hostkey_asked = true;
         eicei_hostkey_check(c);
+    } else if (phase == EICE_SSH_HOSTKEY) {
+        eicei_console_step(c);
     } else if (phase == EICE_SSH_IDLE) {
         eicei_auth_step(c);
     } else if (phase == EICE_SSH_FAILED && c->state == EICEI_CONN_RUN) {
@@ -25865,7 +26071,13 @@ EICEI_PRIVATE void eicei_hostkey_answer(eice_conn *c, eicei_owner owner,
         eicei_hostkey_fail(c, EICE_E_HOST_KEY_UNKNOWN, 0);
         return;
     }
-    if (owner == EICEI_OWN_TOFU) {
+    if (owner == EICEI_OWN_TOFU && a->code == EICE_OK
+        && c->console_says == EICE_CONSOLE_MATCH) {
+        eicei_attempt_says(eicei_conn_trail(c, EICE_STAGE_HOSTKEY, EICE_OK,
+                                            c->ssh_began, NULL),
+                           "the console of %s shows it; stored in %s",
+                           c->host_name, eicei_known_path(c));
+    } else if (owner == EICEI_OWN_TOFU) {
         eicei_attempt_says(eicei_conn_warn(c, EICE_STAGE_HOSTKEY),
                            a->code == EICE_OK
                                ? "first contact with %s: its host key is "

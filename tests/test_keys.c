@@ -1003,6 +1003,88 @@ static void test_aes(void)
     CHECK_BYTES(data + 16, once, 16);
 }
 
+/* ---- what cloud-init prints -------------------------------------------- */
+
+#define PRINT "SHA256:mJjb5hi9khd8TqXS8PJQVJHMqcUDW5OxK6xlK6a9XH8"
+#define PRINT2 \
+    "SHA256:J+dGvz9RR52Aw7pswwuwGTQRLW0DB1XcQNcFu4jI0xI"
+#define KEYS(lines) \
+    "-----BEGIN SSH HOST KEY KEYS-----\r\n" lines \
+    "-----END SSH HOST KEY KEYS-----\r\n"
+#define PRINTS(lines) \
+    "ci-info: -----BEGIN SSH HOST KEY FINGERPRINTS-----\r\n" lines \
+    "<14>Nov 22 05:00:00 ec2: -----END SSH HOST KEY FINGERPRINTS-----\r\n"
+
+/* The key looked for is ED. */
+static const struct {
+    const char *text;
+    eice_console want;
+} consoles[] = {
+    {"", EICE_CONSOLE_NONE},
+    {"login: ", EICE_CONSOLE_NONE},
+    {ED "\r\n", EICE_CONSOLE_NONE}, /* in no block */
+    {KEYS(EC " root@ip\r\n" ED " root@ip\r\n"), EICE_CONSOLE_MATCH},
+    {KEYS(EC " root@ip\n" ED "\n"), EICE_CONSOLE_MATCH},
+    {KEYS(ED2 " root@ip\r\n" RSA "\r\n"), EICE_CONSOLE_OTHER},
+    {KEYS(""), EICE_CONSOLE_NONE},
+    {KEYS("[   9.1] audit: noise\r\n[  9.2] cloud-init: " ED " root@ip\r\n"),
+     EICE_CONSOLE_MATCH},
+    /* half a line, then something else's */
+    {KEYS("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5[  9.3] noise\r\n"),
+     EICE_CONSOLE_NONE},
+    {KEYS("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBJffB6o\r\n"),
+     EICE_CONSOLE_NONE},
+    {PRINTS("<14>Nov 22 05:00:00 ec2: 256 " PRINT " root@ip (ED25519)\r\n"),
+     EICE_CONSOLE_MATCH},
+    {PRINTS("x: 256 " PRINT2 " root@ip (ED25519)\r\n"), EICE_CONSOLE_OTHER},
+    {PRINTS("x: 256 SHA256:short\r\n"), EICE_CONSOLE_NONE},
+    /* both: the block of keys comes last and counts */
+    {PRINTS("x: " PRINT2 "\r\n") KEYS(ED "\r\n"), EICE_CONSOLE_MATCH},
+    {PRINTS("x: " PRINT "\r\n") KEYS(ED2 "\r\n"), EICE_CONSOLE_OTHER},
+    /* set up anew: the last complete block */
+    {KEYS(ED2 "\r\n") "reboot\r\n" KEYS(ED "\r\n"), EICE_CONSOLE_MATCH},
+    {KEYS(ED "\r\n") KEYS(ED2 "\r\n"), EICE_CONSOLE_OTHER},
+    {KEYS(ED "\r\n") "-----BEGIN SSH HOST KEY KEYS-----\r\n" ED2 "\r\n",
+     EICE_CONSOLE_MATCH},
+    /* cut off at its beginning: the buffer has rotated */
+    {ED "\r\n-----END SSH HOST KEY KEYS-----\r\n", EICE_CONSOLE_NONE},
+    /* as some documents show it */
+    {"-----BEGIN SSH HOST KEY KEYS -----\n" ED "\n"
+     "-----END SSH HOST KEY KEYS -----\n", EICE_CONSOLE_MATCH},
+};
+
+static void test_console(void)
+{
+    const key k = key_of(ED);
+    size_t i;
+    size_t n;
+
+    for (i = 0; i < sizeof consoles / sizeof consoles[0]; i++) {
+        n = strlen(consoles[i].text);
+        {
+            guard g = guard_copy(consoles[i].text, n);
+            const eice_console got = eice_console_check(
+                eice_str_make(g.ptr, n), k.blob, k.len);
+
+            if (got != consoles[i].want) {
+                test_fail(__FILE__, __LINE__, "console %u: %d", (unsigned)i,
+                          (int)got);
+            }
+            guard_free(&g);
+        }
+    }
+    /* cut anywhere it shows what is complete, or nothing */
+    for (n = strlen(consoles[3].text); n-- > 0;) {
+        guard g = guard_copy(consoles[3].text, n);
+        const eice_console got = eice_console_check(eice_str_make(g.ptr, n),
+                                                    k.blob, k.len);
+
+        CHECK(got == EICE_CONSOLE_NONE
+              || n + 7 >= strlen(consoles[3].text));
+        guard_free(&g);
+    }
+}
+
 static const test_case tests[] = {
     {"keys_fingerprint", test_fingerprint},
     {"keys_blob_and_line", test_blob_and_line},
@@ -1027,7 +1109,8 @@ static const test_case tests[] = {
     {"keys_user_ecdsa", test_user_ecdsa},
     {"keys_passphrase", test_passphrase},
     {"keys_bcrypt", test_bcrypt},
-    {"keys_aes", test_aes}
+    {"keys_aes", test_aes},
+    {"keys_console", test_console}
 };
 
 TEST_MAIN(tests)

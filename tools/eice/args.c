@@ -88,7 +88,7 @@ static const option options[] = {
     {'q', "quiet", NULL, NULL, "errors only", SET_FLAG, AT(quiet), 0, 0},
     {'h', "help", NULL, NULL, "this text", SET_HELP, 0, 0, 0},
     {0, "hostkey-policy", "P", "ssh cp forward serial doctor",
-     "tofu (default), strict or off: what to do about unknown host keys",
+     "tofu (default), console, strict, off: what about unknown host keys",
      SET_POLICY, AT(conn.policy), 0, 0},
     {0, "host-key", "SHA256:...", "ssh cp forward serial",
      "the only host key accepted", SET_TEXT, AT(conn.host_key), 0, 0},
@@ -462,7 +462,7 @@ static int set_policy(cli *c, const char *value)
         {"tofu", EICE_POLICY_TOFU},        {"strict", EICE_POLICY_STRICT},
         {"off", EICE_POLICY_OFF},          {"accept-new", EICE_POLICY_TOFU},
         {"yes", EICE_POLICY_STRICT},       {"no", EICE_POLICY_OFF},
-        {"ask", EICE_POLICY_TOFU},
+        {"ask", EICE_POLICY_TOFU},         {"console", EICE_POLICY_CONSOLE},
     };
     size_t i;
 
@@ -472,7 +472,8 @@ static int set_policy(cli *c, const char *value)
             return -1;
         }
     }
-    return cli_usage_error(c, "no such host key policy (tofu, strict, off)",
+    return cli_usage_error(c, "no such host key policy (tofu, console, "
+                              "strict, off)",
                            value);
 }
 
