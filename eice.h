@@ -2900,6 +2900,10 @@ typedef struct eice_channel_opts {
     size_t env_count;
     uint32_t window;       /* bytes the peer may send ahead, which may have to
                               be kept; 0: 2 MiB, as much as OpenSSH takes */
+    bool agent;            /* programs there may use an agent that is here
+                              (auth-agent-req@openssh.com): each of their
+                              connections to it comes in by
+                              eice_ssh_accept_channel. Not for TCP, UNIX */
 } eice_channel_opts;
 
 typedef struct eice_exit {
@@ -2916,6 +2920,7 @@ typedef struct eice_exit {
 #define EICE_CHAN_CLOSED 32u   /* closed by the peer: the exit is known */
 #define EICE_CHAN_FAILED 64u   /* eice_channel_error */
 #define EICE_CHAN_FLUSHED 128u /* all written is sent, eice_channel_eof too */
+#define EICE_CHAN_NO_AGENT 256u /* the server does not forward the agent */
 
 /* Queues a channel; it opens as steps go on. With the patch 08-channel-open
  * all that are queued open at a time, and one whose time is up has failed
@@ -2964,8 +2969,10 @@ EICE_API unsigned eice_listen_state(const eice_ssh *s, int listener);
 EICE_API const eice_error *eice_listen_error(const eice_ssh *s, int listener);
 /* The port it listens on, from OPEN on; 0 for a UNIX socket. */
 EICE_API uint16_t eice_listen_port(const eice_ssh *s, int listener);
+#define EICE_LISTEN_AGENT EICE_MAX_LISTENERS
 /* Hands out a connection that came in: the number of a channel, open, to be
- * used and closed as those of eice_channel_open; *listener says where. -1:
+ * used and closed as those of eice_channel_open; *listener says where, and is
+ * EICE_LISTEN_AGENT for one that wants to talk to the agent. -1:
  * none now. Connections wait when all channels are in use, up to 256 at each
  * listener; the server is told to refuse more. libssh2 does not tell who it
  * is that connects. */
@@ -19485,6 +19492,7 @@ typedef enum eicei_chan_state {
     EICEI_CHAN_FREE,
     EICEI_CHAN_QUEUED,
     EICEI_CHAN_OPENING,
+    EICEI_CHAN_AGENT,
     EICEI_CHAN_ENV,
     EICEI_CHAN_PTY,
     EICEI_CHAN_START,
@@ -19517,6 +19525,8 @@ typedef struct eicei_chan {
     uint64_t deadline;
     eice_exit exit;
     eice_error error;
+    bool agent;          /* is to be forwarded */
+    bool no_agent;       /* and is not */
     bool waiting;        /* came in, not handed out yet */
     int listener;        /* where it came in */
 } eicei_chan;
@@ -19559,6 +19569,8 @@ struct eice_ssh {
     bool starved;         /* libssh2 got no memory: its state is unknown */
     bool no_signature;    /* the caller's key did not sign */
     bool signing;         /* and has not done it yet */
+    LIBSSH2_CHANNEL *agents[EICE_MAX_CHANNELS]; /* came in, no number yet */
+    size_t agent_count;
     bool asked;           /* by the caller, since the last step */
     bool ended;           /* no byte will come */
     bool dead;            /* being freed: the callbacks refuse everything */
@@ -20119,6 +20131,20 @@ EICEI_PRIVATE void eicei_ssh_compare(eice_ssh *s)
                                             eice_str_c("*-gcm@*,chacha20-*"));
         }
     }
+}
+
+/* A connection to the agent came in, confirmed already. It waits for the next
+ * step: here libssh2 is in the middle of something. */
+EICEI_PRIVATE void eicei_ssh_agent(LIBSSH2_SESSION *session,
+                                   LIBSSH2_CHANNEL *channel, void **abstract)
+{
+    eice_ssh *s = (eice_ssh *)*abstract;
+
+    (void)session;
+    if (s->agent_count < EICE_MAX_CHANNELS) {
+        s->agents[s->agent_count] = channel;
+    }
+    s->agent_count++;
 }
 
 /* ---- errors ------------------------------------------------------------ */
@@ -20843,6 +20869,12 @@ EICEI_PRIVATE bool eicei_chan_unix(eicei_chan *k, const eice_channel_opts *o)
            && eicei_put32(&k->text, 0) && eicei_put32(&k->text, 0);
 }
 
+/* Open as soon as it is confirmed: no requests, no exit status. */
+EICEI_PRIVATE bool eicei_chan_direct(const eicei_chan *k)
+{
+    return k->kind == EICE_CHANNEL_TCP || k->kind == EICE_CHANNEL_UNIX;
+}
+
 EICEI_PRIVATE bool eicei_chan_copy(eice_ssh *s, eicei_chan *k,
                                    const eice_channel_opts *o)
 {
@@ -20853,6 +20885,7 @@ EICEI_PRIVATE bool eicei_chan_copy(eice_ssh *s, eicei_chan *k,
     k->modes.alloc = &s->alloc;
     k->env.alloc = &s->alloc;
     k->kind = o->kind;
+    k->agent = o->agent && !eicei_chan_direct(k);
     k->window = o->window > 0 ? o->window : LIBSSH2_CHANNEL_WINDOW_DEFAULT;
     good = o->kind == EICE_CHANNEL_TCP    ? eicei_chan_tcp(k, o)
            : o->kind == EICE_CHANNEL_UNIX ? eicei_chan_unix(k, o)
@@ -20921,12 +20954,6 @@ EICEI_PRIVATE bool eicei_chan_next(eicei_chan *k, eicei_chan_state state)
     return true;
 }
 
-/* Open as soon as it is confirmed: no requests, no exit status. */
-EICEI_PRIVATE bool eicei_chan_direct(const eicei_chan *k)
-{
-    return k->kind == EICE_CHANNEL_TCP || k->kind == EICE_CHANNEL_UNIX;
-}
-
 /* 1: open, 0: not yet, -1: refused. */
 EICEI_PRIVATE int eicei_chan_ask(eice_ssh *s, eicei_chan *k)
 {
@@ -20971,7 +20998,25 @@ EICEI_PRIVATE bool eicei_chan_opening(eice_ssh *s, eicei_chan *k)
         return eicei_chan_fail(s, k, "channel refused");
     }
     return eicei_chan_next(k, eicei_chan_direct(k) ? EICEI_CHAN_OPEN
+                              : k->agent           ? EICEI_CHAN_AGENT
                                                    : EICEI_CHAN_ENV);
+}
+
+/* From here on connections to the agent are let in; a server that refuses
+ * lets the channel open all the same. */
+EICEI_PRIVATE bool eicei_chan_agent(eice_ssh *s, eicei_chan *k)
+{
+    int rc;
+
+    libssh2_session_callback_set2(
+        s->session, LIBSSH2_CALLBACK_AUTHAGENT,
+        (libssh2_cb_generic *)(void (*)(void))eicei_ssh_agent);
+    rc = libssh2_channel_request_auth_agent(k->ch);
+    if (rc == LIBSSH2_ERROR_EAGAIN) {
+        return false;
+    }
+    k->no_agent = rc != 0;
+    return eicei_chan_next(k, EICEI_CHAN_ENV);
 }
 
 /* One variable after the other; a server that refuses one may take the
@@ -21190,6 +21235,8 @@ EICEI_PRIVATE bool eicei_chan_step(eice_ssh *s, eicei_chan *k)
         return eicei_chan_queued(s, k);
     case EICEI_CHAN_OPENING:
         return eicei_chan_opening(s, k);
+    case EICEI_CHAN_AGENT:
+        return eicei_chan_agent(s, k);
     case EICEI_CHAN_ENV:
         return eicei_chan_env(k);
     case EICEI_CHAN_PTY:
@@ -21316,17 +21363,57 @@ EICEI_PRIVATE bool eicei_listen_asking(eice_ssh *s, eicei_listener *l)
     return true;
 }
 
+EICEI_PRIVATE eicei_chan *eicei_chan_free(eice_ssh *s)
+{
+    size_t i;
+
+    for (i = 0; i < EICE_MAX_CHANNELS; i++) {
+        if (s->chan[i].state == EICEI_CHAN_FREE) {
+            return &s->chan[i];
+        }
+    }
+    return NULL;
+}
+
+/* A channel that came in, to be handed out. */
+EICEI_PRIVATE bool eicei_chan_came(eice_ssh *s, eicei_chan *k, int listener)
+{
+    k->buffer = (uint8_t *)eice_resize(&s->alloc, NULL, EICEI_CHANNEL_BUFFER);
+    k->kind = EICE_CHANNEL_TCP;
+    k->state = k->buffer != NULL ? EICEI_CHAN_OPEN : EICEI_CHAN_CLOSING;
+    k->deadline = UINT64_MAX;
+    k->waiting = k->buffer != NULL;
+    k->listener = listener;
+    return true;
+}
+
+EICEI_PRIVATE bool eicei_agent_accept(eice_ssh *s)
+{
+    eicei_chan *k = s->agent_count > 0 ? eicei_chan_free(s) : NULL;
+
+    if (s->agent_count > EICE_MAX_CHANNELS) {
+        eice_fail(&s->error, EICE_E_LIMIT, EICE_STAGE_SESSION,
+                  "the SSH server wants more than %d connections to the agent",
+                  EICE_MAX_CHANNELS);
+        eicei_ssh_stop(s);
+        return true;
+    }
+    if (k == NULL) {
+        return false;
+    }
+    k->ch = s->agents[0];
+    s->agent_count--;
+    memmove(s->agents, s->agents + 1, s->agent_count * sizeof s->agents[0]);
+    return eicei_chan_came(s, k, EICE_LISTEN_AGENT);
+}
+
 /* Takes one connection off libssh2's queue. That reads what came in, too:
  * the only call that does so while no channel is open. */
 EICEI_PRIVATE bool eicei_listen_accept(eice_ssh *s, size_t number)
 {
-    eicei_chan *k = s->chan;
-    const eicei_chan *end = k + EICE_MAX_CHANNELS;
+    eicei_chan *k = eicei_chan_free(s);
 
-    while (k < end && k->state != EICEI_CHAN_FREE) {
-        k++;
-    }
-    if (k == end) {
+    if (k == NULL) {
         return false; /* and a channel is open that reads */
     }
     k->ch = libssh2_channel_forward_accept(s->listener[number].l);
@@ -21339,13 +21426,7 @@ EICEI_PRIVATE bool eicei_listen_accept(eice_ssh *s, size_t number)
         }
         return false;
     }
-    k->buffer = (uint8_t *)eice_resize(&s->alloc, NULL, EICEI_CHANNEL_BUFFER);
-    k->kind = EICE_CHANNEL_TCP;
-    k->state = k->buffer != NULL ? EICEI_CHAN_OPEN : EICEI_CHAN_CLOSING;
-    k->deadline = UINT64_MAX;
-    k->waiting = k->buffer != NULL;
-    k->listener = (int)number;
-    return true;
+    return eicei_chan_came(s, k, (int)number);
 }
 
 EICEI_PRIVATE bool eicei_listen_end(eice_ssh *s, size_t number)
@@ -21569,6 +21650,7 @@ EICEI_PRIVATE bool eicei_ssh_ready(eice_ssh *s)
             moved = true;
         }
     }
+    moved = eicei_agent_accept(s) || moved;
     if (s->phase == EICE_SSH_READY && !s->ended) {
         eicei_ssh_alive(s);
     }
@@ -21671,7 +21753,7 @@ unsigned eice_channel_state(eice_ssh *s, int channel)
     if (k->state != EICEI_CHAN_OPEN) {
         return 0;
     }
-    flags = EICE_CHAN_OPEN;
+    flags = EICE_CHAN_OPEN | (k->no_agent ? EICE_CHAN_NO_AGENT : 0);
     if (k->len < EICEI_CHANNEL_BUFFER && !k->eof_wanted && !k->closed) {
         flags |= EICE_CHAN_CAN_WRITE;
     }

@@ -357,6 +357,44 @@ def agents_that_fail(w):
     equal(w.requests(), [], "requests")
 
 
+@test(seconds=120)
+def forwarded_agent(w):
+    """ssh-add on the far side sees the agent of here, and only when it was asked for."""
+    path = keygen(w, "ed", "-t", "ed25519")
+    there = os.path.join(w.remote_home(), "forwarded.pub")
+    with open(path + ".pub", encoding="ascii") as f, open(there, "w", encoding="ascii") as out:
+        out.write(f.read())
+    os.chmod(there, 0o644)
+    with agent(w, path) as env:
+        def run(*words, status=0, more=None):
+            return w.eice("ssh", *words, env=w.env(**(env if more is None else more))).expect(
+                status, words)
+        at = env["SSH_AUTH_SOCK"]
+        for words in (["-A"], ["-aA"], ["-o", "ForwardAgent=yes"], ["-A", "-o", "ForwardAgent=no"],
+                      ["-o", f"ForwardAgent={at}"]):
+            contains(run(*words, "web-1", "ssh-add -l").text, "(ED25519)", words)
+        for words in ([], ["-Aa"], ["-a", "-o", "ForwardAgent=yes"], ["-o", "ForwardAgent=no"]):
+            contains(run(*words, "web-1", "ssh-add -l", status=2).err, "agent", words)
+        # signatures, and more connections than channels, one after the other and at a time
+        run("-A", "-T", "web-1", f"ssh-add -T {there}")
+        many = run("-A", "web-1", "for i in $(seq 40); do ssh-add -l & done; wait; "
+                   "for i in $(seq 70); do ssh-add -l; done").text
+        equal(many.count("(ED25519)"), 110, "answers")
+        told = run("-A", "-tt", "web-1", "ssh-add -l")
+        contains(told.text, "(ED25519)", "with a terminal")
+        told = run("-A", "web-1", "echo on; ssh-add -l", status=2, more={})
+        contains(told.text, "on", "without an agent here")
+        contains(told.err, "no ssh-agent to be forwarded", "a word about it")
+        with w.restart_sshd("web-1", AllowAgentForwarding="no"):
+            contains(run("-A", "web-1", "true").err, "AllowAgentForwarding", "refused")
+    os.unlink(there)
+    # the agent is gone: programs there see a connection that ends
+    gone = {"SSH_AUTH_SOCK": w.path("gone")}
+    told = w.eice("ssh", "-A", "web-1", "ssh-add -l || echo over", env=w.env(**gone)).expect(0)
+    contains(told.text, "over", "the agent is gone")
+    contains(told.err, "No such file", "the agent is gone")
+
+
 @test
 def identity_file(w):
     """The first that is there; -i counts before it; without any a key is made."""

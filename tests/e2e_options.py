@@ -66,7 +66,7 @@ def the_first_one_counts(w):
 @test
 def missing_features_are_named(w):
     known(w)
-    for letter, what in (("-A", "agent"), ("-X", "X11"), ("-Y", "X11")):
+    for letter, what in (("-X", "X11"), ("-Y", "X11")):
         result = w.eice("ssh", letter, "web-1", "echo in").expect(0)
         equal(result.text, "in\n", letter)
         contains(result.err, what, letter)

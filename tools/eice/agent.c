@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -14,21 +15,41 @@
 
 /* ---- the connection ---------------------------------------------------- */
 
-/* IdentityAgent, else SSH_AUTH_SOCK; NULL: there is none. */
-const char *cli_agent_path(const cli *c, char *out, size_t cap)
+/* Where an agent listens, by a path, the name of a variable after "$", or
+ * NULL for SSH_AUTH_SOCK. False: there is none. */
+static bool agent_path(const char *from, char *out, size_t cap)
 {
-    const char *from = c->identity_agent;
     const char *path;
 
     if (from == NULL || strcmp(from, "SSH_AUTH_SOCK") == 0) {
         from = "$SSH_AUTH_SOCK";
     }
     path = from[0] == '$' ? getenv(from + 1) : from;
-    if (path == NULL || path[0] == 0 || strcmp(path, "none") == 0
-        || !eice_posix_expand(path, out, cap)) {
-        return NULL;
+    return path != NULL && path[0] != 0 && strcmp(path, "none") != 0
+           && eice_posix_expand(path, out, cap);
+}
+
+bool cli_agent_wanted(const cli *c)
+{
+    return cli_given(c, &c->forward_agent)
+               ? c->forward_agent
+               : c->forwarded_agent != NULL
+                     && strcasecmp(c->forwarded_agent, "no") != 0;
+}
+
+bool cli_agent_forwarded(const cli *c, char *path, size_t cap)
+{
+    const char *word = c->forwarded_agent;
+    const bool named = word != NULL && strcasecmp(word, "yes") != 0
+                       && strcasecmp(word, "no") != 0;
+
+    path[0] = 0;
+    if (cli_agent_wanted(c)
+        && !agent_path(named ? word : NULL, path, cap)) {
+        cli_say(c, "there is no ssh-agent to be forwarded");
+        path[0] = 0;
     }
-    return out;
+    return path[0] != 0;
 }
 
 /* -1: `e` says why. It never blocks. */
@@ -38,7 +59,7 @@ static int agent_open(const cli *c, eice_error *e)
     char path[sizeof a.sun_path];
     int fd;
 
-    if (cli_agent_path(c, path, sizeof path) == NULL) {
+    if (!agent_path(c->identity_agent, path, sizeof path)) {
         eice_fail(e, EICE_E_ARGUMENT, EICE_STAGE_CONFIG,
                   "there is no ssh-agent: SSH_AUTH_SOCK is not set");
         snprintf(e->remedy, sizeof e->remedy,

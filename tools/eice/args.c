@@ -139,6 +139,10 @@ static const option options[] = {
      SET_DIRECT, AT(conn.route), 0, 0},
     {'4', NULL, NULL, "ssh cp", "IPv4 only", SET_FAMILY, AT(family), 4, 0},
     {'6', NULL, NULL, "ssh cp", "IPv6 only", SET_FAMILY, AT(family), 6, 0},
+    {'A', NULL, NULL, "ssh", "let programs there use the ssh-agent of here",
+     SET_FLAG, AT(forward_agent), 0, 0},
+    {'a', NULL, NULL, "ssh", "do not, whatever ForwardAgent says", SET_FLAG,
+     AT(forward_agent), 1, 0},
     {'J', NULL, "HOP,...", "ssh cp",
      "through these instances, each [user@]TARGET[:port]", SET_TEXT, AT(jump),
      0, 0},
@@ -184,10 +188,8 @@ static const option options[] = {
     {'O', NULL, NULL, "cp", "-O: SFTP only, not the old protocol of scp",
      SET_REFUSED, 0, 0, 0},
     {'K', NULL, NULL, "ssh", NULL, SET_IGNORED, 0, 0, 0},
-    {'a', NULL, NULL, "ssh", NULL, SET_IGNORED, 0, 0, 0},
     {'k', NULL, NULL, "ssh", NULL, SET_IGNORED, 0, 0, 0},
     {'x', NULL, NULL, "ssh", NULL, SET_IGNORED, 0, 0, 0},
-    {'A', NULL, NULL, "ssh", "agent forwarding", SET_WITHOUT, 0, 0, 0},
     {'X', NULL, NULL, "ssh", "X11 forwarding", SET_WITHOUT, 0, 0, 0},
     {'Y', NULL, NULL, "ssh", "X11 forwarding", SET_WITHOUT, 0, 0, 0},
     {'I', NULL, NULL, "ssh", "-I: PKCS#11 keys are not supported",
@@ -307,6 +309,7 @@ static const option openssh_words[] = {
     WORD("RequestTTY", SET_TTY_WORD, AT(tty)),
     WORD("IdentityFile", SET_IDENTITY, 0),
     WORD("IdentityAgent", SET_TEXT, AT(identity_agent)),
+    WORD("ForwardAgent", SET_TEXT, AT(forwarded_agent)),
     WORD("BatchMode", SET_YES_NO, AT(batch)),
     WORD("EscapeChar", SET_ESCAPE, AT(escape)),
     WORD("StdinNull", SET_YES_NO, AT(no_stdin)),
@@ -337,7 +340,7 @@ static const option openssh_words[] = {
 static const char *const openssh_ignored[] = {
     "AddKeysToAgent", "CanonicalizeHostname", "CheckHostIP",
     "Compression", "ControlMaster", "ControlPersist",
-    "EnableSSHKeysign", "ForwardAgent", "ForwardX11",
+    "EnableSSHKeysign", "ForwardX11",
     "ForwardX11Timeout", "ForwardX11Trusted", "GlobalKnownHostsFile",
     "GSSAPIAuthentication", "GSSAPIDelegateCredentials", "HashKnownHosts",
     "HostbasedAuthentication", "IdentitiesOnly", "IPQoS", "KbdInteractiveAuthentication",
@@ -794,7 +797,7 @@ static int set_option(cli *c, const option *o, char *value)
         memcpy((char *)c + o->offset, &value, sizeof value);
         return -1;
     case SET_FLAG:
-        *((char *)c + o->offset) = 1;
+        *((char *)c + o->offset) = o->least == 0;
         return -1;
     case SET_RULE:
     case SET_WORDS:

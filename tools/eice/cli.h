@@ -72,6 +72,8 @@ typedef struct cli {
     const char *user_key;       /* -i */
     const char *identity_file;  /* the first IdentityFile that is there */
     const char *identity_agent;
+    bool forward_agent;         /* -A, -a */
+    const char *forwarded_agent; /* ForwardAgent: yes, no, or where it is */
     bool batch;                 /* BatchMode: nobody is there to be asked */
     const char *program;        /* argv[0] */
     int misused;                /* exit status of a wrong command line */
@@ -419,6 +421,8 @@ bool cli_forward_needs_ssh(const cli *c);
 cli_forwards *cli_forwards_new(cli_run *run);
 /* Listens for all forwards; false when one failed, which was reported. */
 bool cli_forwards_listen(cli_forwards *t);
+/* -A: connections to the agent go to the socket at `path`, which is kept. */
+void cli_forwards_agent(cli_forwards *t, const char *path);
 /* -W: stdin and stdout are a connection. False: `to` is malformed. */
 bool cli_forwards_stdio(cli_forwards *t, const char *to);
 /* The session that carries connections; NULL when it is lost: what has sent
@@ -483,8 +487,10 @@ int cli_identity_file(cli *c, const char *path);
 
 /* ---- agent.c ----------------------------------------------------------- */
 
-/* Where the ssh-agent listens; NULL: there is none. */
-const char *cli_agent_path(const cli *c, char *out, size_t cap);
+/* Is an agent to be forwarded? -A and -a count before ForwardAgent, which may
+ * name one. Then where it listens; false, and said, when there is none. */
+bool cli_agent_wanted(const cli *c);
+bool cli_agent_forwarded(const cli *c, char *path, size_t cap);
 /* Picks a key of the agent, and writes its line: the one whose blob is
  * `exact`, else the first with `like` in its comment or fingerprint, else the
  * first that EC2 Instance Connect takes. */

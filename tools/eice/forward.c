@@ -102,6 +102,8 @@ struct cli_forwards {
     remote remotes[EICE_MAX_LISTENERS];
     size_t remote_count;
     bool remote_failed;
+    remote agent;         /* -A: as if it were one of them */
+    cli_forward agent_to;
     bool keeps;           /* `eice forward`: asks again for what failed */
     relay *relays[CLI_RELAYS];
     size_t relay_count;
@@ -1083,7 +1085,8 @@ static void accept_remote(cli_forwards *t, int channel, const remote *from)
     }
     r->forward = f;
     r->channel = channel;
-    snprintf(r->from, sizeof r->from, "remote port %u",
+    snprintf(r->from, sizeof r->from,
+             from == &t->agent ? "remote agent" : "remote port %u",
              (unsigned)eice_listen_port(t->ssh, from->number));
     if (asks(f)) {
         begin_asking(r);
@@ -1136,6 +1139,18 @@ static void ask_remote(cli_forwards *t, remote *m)
     }
 }
 
+static const remote *remote_numbered(const cli_forwards *t, int number)
+{
+    size_t i;
+
+    for (i = 0; i < t->remote_count; i++) {
+        if (t->remotes[i].number == number) {
+            return &t->remotes[i];
+        }
+    }
+    return number == t->agent.number ? &t->agent : NULL;
+}
+
 static bool remotes_step(cli_forwards *t)
 {
     bool moved = false;
@@ -1155,19 +1170,27 @@ static bool remotes_step(cli_forwards *t)
             moved = m->settled || moved;
         }
     }
-    while (t->ssh != NULL && t->remote_count > 0
-           && t->relay_count < CLI_RELAYS
+    while (t->ssh != NULL && t->relay_count < CLI_RELAYS
            && (channel = eice_ssh_accept_channel(t->ssh, &number)) >= 0) {
-        for (i = 0; t->remotes[i].number != number; i++) {
-            if (i + 1 == t->remote_count) {
-                eice_channel_close(t->ssh, channel);
-                return true;
-            }
+        const remote *m = remote_numbered(t, number);
+
+        if (m != NULL) {
+            accept_remote(t, channel, m);
+        } else {
+            eice_channel_close(t->ssh, channel);
         }
-        accept_remote(t, channel, &t->remotes[i]);
         moved = true;
     }
     return moved;
+}
+
+void cli_forwards_agent(cli_forwards *t, const char *path)
+{
+    t->agent_to.kind = 'R';
+    t->agent_to.text = "agent";
+    snprintf(t->agent_to.host, sizeof t->agent_to.host, "%s", path);
+    t->agent.forward = &t->agent_to;
+    t->agent.number = EICE_LISTEN_AGENT;
 }
 
 /* Asks for all of -R on this session. */

@@ -261,7 +261,7 @@ static int show_config(const cli *c)
 
     printf("host %s\nuser %s\nhostname %s\nport %u\naddressfamily %s\n"
            "batchmode %s\ncompression no\ncontrolmaster false\n"
-           "forwardagent no\nforwardx11 no\npasswordauthentication no\n"
+           "forwardagent %s\nforwardx11 no\npasswordauthentication no\n"
            "kbdinteractiveauthentication no\npubkeyauthentication true\n"
            "tcpkeepalive yes\n",
            c->argv[0], o->user != NULL ? o->user : "ec2-user", o->target,
@@ -269,7 +269,7 @@ static int show_config(const cli *c)
            c->family == 4   ? "inet"
            : c->family == 6 ? "inet6"
                             : "any",
-           c->batch ? "yes" : "no");
+           c->batch ? "yes" : "no", cli_agent_wanted(c) ? "yes" : "no");
     printf("requesttty %s\nsessiontype %s\nstdinnull %s\n"
            "stricthostkeychecking %s\nconnectionattempts %u\n"
            "serveralivecountmax 3\nserveraliveinterval %u\nloglevel %s\n"

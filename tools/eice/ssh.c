@@ -28,6 +28,7 @@ typedef struct session {
     eice_ssh *ssh;
     int channel;
     bool pty;
+    bool agent;        /* is forwarded */
     bool in_open;
     bool line_start;   /* for the escape character */
     bool escaped;
@@ -96,6 +97,7 @@ static bool open_channel(session *s)
              : c->subsystem  ? EICE_CHANNEL_SUBSYSTEM
                              : EICE_CHANNEL_EXEC;
     o.command = eice_str_c(command);
+    o.agent = s->agent;
     s->pty = wants_pty(c);
     if (s->pty) {
         o.pty.term = term != NULL && term[0] != 0 ? term : "dumb";
@@ -118,6 +120,9 @@ static bool open_channel(session *s)
             cli_report(c, eice_channel_error(s->ssh, s->channel));
         }
         return false;
+    }
+    if ((eice_channel_state(s->ssh, s->channel) & EICE_CHAN_NO_AGENT) != 0) {
+        cli_say(c, "the server forwards no agent (AllowAgentForwarding)");
     }
     return true;
 }
@@ -449,10 +454,14 @@ static bool connect_session(cli_run *r, cli *c)
 static bool begin_forwards(session *s)
 {
     cli *c = s->r->c;
+    char path[256];
     cli_forwards *t;
     bool good;
 
-    if (c->stdio_to == NULL && (c->forwards == NULL || c->no_forwards)) {
+    s->agent = !c->no_command
+               && cli_agent_forwarded(c, path, sizeof path);
+    if (c->stdio_to == NULL && !s->agent
+        && (c->forwards == NULL || c->no_forwards)) {
         return true;
     }
     t = cli_forwards_new(s->r);
@@ -460,7 +469,10 @@ static bool begin_forwards(session *s)
         return false;
     }
     cli_forwards_attach(t, s->ssh);
-    if (c->stdio_to == NULL) {
+    if (s->agent) {
+        cli_forwards_agent(t, path);
+    }
+    if (c->stdio_to == NULL && !c->no_forwards) {
         good = cli_forwards_listen(t);
         while (!cli_forwards_settled(t)
                && (eice_conn_state(s->r->conn) & EICE_DONE) == 0) {
@@ -468,7 +480,7 @@ static bool begin_forwards(session *s)
         }
         return (good && !cli_forwards_failed(t)) || !c->strict_forwards;
     }
-    if (!cli_forwards_stdio(t, c->stdio_to)) {
+    if (c->stdio_to != NULL && !cli_forwards_stdio(t, c->stdio_to)) {
         cli_usage_error(c, "-W: bad destination", c->stdio_to);
         return false;
     }
