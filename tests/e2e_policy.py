@@ -9,7 +9,7 @@ import json
 import re
 import sys
 
-from e2elib import check, contains, equal, main, test
+from e2elib import check, contains, equal, eventually, main, test
 
 WEB, DB = "i-0123456789abcdef0", "i-0123456789abcdef2"
 MAIN = "eice-0a1b2c3d4e5f60718"
@@ -65,6 +65,24 @@ def for_doctor(w):
         good = all(r["result"] in ("ok", "skipped") for r in report["rungs"])
         return good and report["ok"], report["rungs"][-1]
     enough_and_no_more(w, printed(w, "--for", "doctor", "web-1"), works)
+
+
+@test(seconds=60)
+def for_serial(w):
+    w.sim.world.data["serial_console"] = True
+    w.sim.ctl("setting", name="serial_rest_ms", value=0)
+    words = ["serial", "--host-key", w.sim.ctl("serial")["fingerprint"], "web-1"]
+
+    def works():
+        eventually(lambda: w.sim.ctl("serial")["busy"], [], "the line is free")
+        with w.terminal(*words) as t:
+            try:
+                t.expect("~[.] leaves")
+                t.send("\r~.")
+            except AssertionError:
+                pass  # its status says it too
+            return t.wait() == 0, t.seen
+    enough_and_no_more(w, printed(w, "--for", "serial", "web-1"), works)
 
 
 @test

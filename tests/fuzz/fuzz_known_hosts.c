@@ -1,4 +1,4 @@
-/* known_hosts and lines of keys. The input: a host, a line end, a line of a
+/* known_hosts, consoles and lines of keys. The input: a host, a line end, a line of a
  * .pub file (a fixed key stands in for a bad one), a line end, the file. */
 #define EICE_IMPLEMENTATION
 #define EICE_NO_SSH
@@ -141,6 +141,26 @@ static void append(eice_str text, eice_str host, const key *k, finding f)
     free(memory);
 }
 
+/* A console that shows our key last shows our key, whatever came before. */
+static void console(eice_str text, const key *k)
+{
+    const size_t cap = text.len + 8192;
+    char *memory = (char *)malloc(cap);
+    eice_buf b;
+
+    require(memory != NULL);
+    (void)eice_console_check(text, k->blob, k->len);
+    eice_buf_init(&b, memory, cap);
+    eice_put(&b, text);
+    eice_put_c(&b, "\n-----BEGIN SSH HOST KEY KEYS-----\r\n");
+    eice_key_line(&b, k->blob, k->len, eice_str_c("root"));
+    eice_put_c(&b, "-----END SSH HOST KEY KEYS-----\r\n");
+    require(b.overflow
+            || eice_console_check(eice_buf_str(&b), k->blob, k->len)
+                   == EICE_CONSOLE_MATCH);
+    free(memory);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static key k;
@@ -160,6 +180,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         require(one.verdict == f.verdict && one.line == 1);
     }
     compare_types(text, host, &k, f);
+    console(text, &k);
     if (host.len < 299) {
         append(text, host, &k, f);
     }

@@ -54,8 +54,6 @@ static const statement statements[] = {
      "ec2-instance-connect:OpenTunnel"},
     {"SerialKey", USE_SERIAL, ON_INSTANCES, NO_LIMIT,
      "ec2-instance-connect:SendSerialConsoleSSHPublicKey"},
-    {"SerialAccess", USE_SERIAL, ON_ALL, NO_LIMIT,
-     "ec2:GetSerialConsoleAccessStatus"},
 };
 
 #define STATEMENTS (sizeof statements / sizeof statements[0])
