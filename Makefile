@@ -292,7 +292,7 @@ packages-long: packages-test ## install the Debian packages for test-long
 	@tools/deps/packages long
 
 # Built for the tree of Debian 13, which has no libasan.
-LONG_HELPERS = $(addprefix build/tests/native/,cred_dump e2e_channels \
+LONG_HELPERS = $(addprefix build/tests/native/,aws_call cred_dump e2e_channels \
     keys_helper ssh_session)
 
 # Long forms of the tests, OpenSSH 10 and the AWS CLI of Debian 13 (as root).

@@ -115,6 +115,16 @@ def program(name, *words):
     return part
 
 
+AWS_CALL = f"{ROOT}/build/tests/native/aws_call"
+
+
+def calls_botocore():
+    """The table of operations and every request, as this botocore has them."""
+    done = good([sys.executable, f"{ROOT}/tests/aws_calls.py", AWS_CALL, "table_is", "requests_are"])
+    if len(re.findall(r"(?m)^PASS ", done)) != 2:
+        raise Wrong(done)
+
+
 # --- the AWS CLI as a client of the simulator -----------------------------------------------------
 
 
@@ -240,6 +250,9 @@ def moto_signatures():
                      "AWS_SESSION_TOKEN": lent["SessionToken"]}
         check_identity(temporary, ":assumed-role/r/lent")
         check_lookup(temporary)
+        check_calls(temporary, moto_aws("ec2", "run-instances", "--image-id", "ami-12c6146b",
+                                        "--count", "7", "--private-ip-address", "172.31.0.9",
+                                        env=ours)["Instances"][0])
         wrong = run([EICE, "whoami"], env={**ours, "AWS_SECRET_ACCESS_KEY": "wrong"})
         if wrong.returncode == 0 or b"SignatureDoesNotMatch" not in wrong.stderr:
             raise Wrong(f"a wrong secret: {wrong.returncode}, {wrong.stderr[-300:]}")
@@ -260,6 +273,60 @@ def check_lookup(env):
         raise Wrong(f"moto refuses DescribeInstances: {done.stderr[-300:]}")
 
 
+def aws_call(env, *words):
+    """(items, how the call ended) of one that goes well"""
+    said = [json.loads(line) for line in good([AWS_CALL, "run", *words], env=env).splitlines()]
+    if said[-1]["error"] != "":
+        raise Wrong(f"{words}: {said[-1]}")
+    return said[:-1], said[-1]
+
+
+def check_calls(env, box):
+    """Most of the table with temporary keys: moto takes the parameters, we read its answers. (It
+    checks a signature against the form as it would write it: no blanks here.)"""
+    vpc, subnet = box["VpcId"], box["SubnetId"]
+    for words, field, value in (
+            (("DescribeInstances", "MaxResults=5"), "instanceId", box["InstanceId"]),
+            (("DescribeInstances", "Filter=instance-state-name running"), "vpcId", vpc),
+            (("DescribeVpcs", f"VpcId.#={vpc}"), "vpcId", vpc),
+            (("DescribeSubnets", f"Filter=vpc-id {vpc}"), "subnetId", subnet),
+            (("DescribeNetworkInterfaces", f"Filter=subnet-id {subnet}"), "subnetId", subnet),
+            (("DescribeRouteTables", f"Filter=vpc-id {vpc}"), "vpcId", vpc),
+            (("DescribeNetworkAcls", f"Filter=vpc-id {vpc}"), "vpcId", vpc),
+            (("DescribeImages", "ImageId.#=ami-12c6146b"), "imageId", "ami-12c6146b"),
+            (("DescribeRegions", f"RegionName.#={REGION}"), "regionName", REGION),
+            (("GetConsoleOutput", f"InstanceId={box['InstanceId']}"), "instanceId",
+             box["InstanceId"])):
+        items, _ = aws_call(env, *words, "--", field)
+        if value not in [item[field] for item in items]:
+            raise Wrong(f"{words}: {value} is not in {items}")
+    aws_call(env, "CreateTags", f"ResourceId.#={box['InstanceId']}", "Tag.1.Key=Name",
+             "Tag.1.Value=a&b=c")
+    named = json.loads(good([EICE, "-q", "ls", "--json", "tag:Name=a&b=c"], env=env))
+    if [i["InstanceId"] for i in named] != [box["InstanceId"]]:
+        raise Wrong(f"eice ls: {named}")
+    check_rules(env, vpc)
+
+
+def check_rules(env, vpc):
+    """A rule is added, is there, and is taken again."""
+    groups, _ = aws_call(env, "DescribeSecurityGroups", f"Filter=vpc-id {vpc}", "--", "groupId")
+    group = groups[0]["groupId"]
+    rule = [f"GroupId={group}", "IpPermissions.1.IpProtocol=tcp", "IpPermissions.1.FromPort=22",
+            "IpPermissions.1.ToPort=22", "IpPermissions.1.IpRanges.1.CidrIp=192.0.2.0/24",
+            "IpPermissions.1.IpRanges.1.Description=a(b)"]
+    aws_call(env, "AuthorizeSecurityGroupIngress", *rule)
+    _, end = aws_call(env, "AuthorizeSecurityGroupIngress", *rule)
+    if not end["nothing"]:
+        raise Wrong(f"a rule twice: {end}")
+    for count in (1, 0):
+        items, _ = aws_call(env, "DescribeSecurityGroupRules", f"Filter=group-id {group}", "--",
+                            "cidrIpv4")
+        if [i["cidrIpv4"] for i in items].count("192.0.2.0/24") != count:
+            raise Wrong(f"rules of {group}: {items}")
+        aws_call(env, "RevokeSecurityGroupIngress", *rule)
+
+
 # --- running --------------------------------------------------------------------------------------
 
 
@@ -267,6 +334,7 @@ def parts():
     table = {f"openssh10_{name}": suite(name, arguments) for name, arguments in SUITES.items()}
     for name, count in COMPARED.items():
         table[name] = program(name, CRED_DUMP, "20261125", str(count))
+    table["calls_botocore"] = calls_botocore
     table["aws_cli"] = aws_cli
     table["moto"] = moto_signatures
     return table
