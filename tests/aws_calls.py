@@ -149,7 +149,8 @@ def table_is_botocores():
         protocol = model.metadata["protocol"]
         inputs = set(input_names(protocol, operation.input_shape)) if operation.input_shape else []
         for param in documented_params(row):
-            assert param in inputs or young(model, param), f"{name}: botocore knows no parameter {param}"
+            assert param in inputs or young(model, param), \
+                f"{name}: botocore knows no parameter {param}"
         outputs = set(output_names(operation.output_shape)) if operation.output_shape else set()
         head = row["item"].partition("Result")[2].strip("/") if row["service"] == "sts" \
             else row["item"]

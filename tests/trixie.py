@@ -120,7 +120,8 @@ AWS_CALL = f"{ROOT}/build/tests/native/aws_call"
 
 def calls_botocore():
     """The table of operations and every request, as this botocore has them."""
-    done = good([sys.executable, f"{ROOT}/tests/aws_calls.py", AWS_CALL, "table_is", "requests_are"])
+    done = good([sys.executable, f"{ROOT}/tests/aws_calls.py", AWS_CALL, "table_is",
+                 "requests_are"])
     if len(re.findall(r"(?m)^PASS ", done)) != 2:
         raise Wrong(done)
 
