@@ -870,6 +870,20 @@ def region_option(w):
 
 
 @test
+def another_region(w):
+    """Instance, endpoint, signatures and names of hosts of a Region that is not the usual one."""
+    process = w.spawn("proxy", "--region", "us-east-1", "far-1", stdin=subprocess.PIPE,
+                      stdout=subprocess.PIPE)
+    process.stdin.write(b"hello")
+    equal(process.stdout.read(5), b"hello", "echo")
+    process.terminate()
+    process.wait(10)
+    hosts = {e["host"].split(".", 1)[1] for e in w.requests() if e["action"] != "openTunnel"}
+    equal(hosts, {"us-east-1.amazonaws.com"}, "hosts")
+    contains(w.eice("ssh", "far-1", "true").expect(255).err, "no instance matches", "elsewhere")
+
+
+@test
 def endpoint_urls(w):
     """https://localhost:PORT for the APIs; only the tunnel still needs --connect-to."""
     url = f"https://localhost:{w.sim.port}"

@@ -118,6 +118,9 @@ def ls_regions(w):
     rows = w.eice("ls", "--region", "all", "name=web-1").expect(0).text.splitlines()
     matches(rows[0], r"^REGION +NAME", "the heading")
     matches(rows[1], r"^eu-west-1 +web-1", "the row")
+    rows = w.eice("ls", "--region", "all", "state=stopped").expect(0).text.splitlines()
+    equal([row.split()[:2] for row in rows[1:]], [["eu-west-1", "batch"], ["us-east-1", "far-3"]],
+          "rows of two Regions")
     done = w.eice("ls", "--region", "eu-west-1,eu-north-1", "name=web-1").expect(1)
     matches(done.text, r"(?m)^eu-west-1 +web-1", "the row of the good one")
     contains(done.err, "eice: eu-north-1: ", "the error of the other")

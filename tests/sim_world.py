@@ -200,7 +200,44 @@ def networks_through_botocore():
     equal(error_code(ec2.describe_images, ImageIds=["ami-0aa11bb22cc33ddff"]),
           "InvalidAMIID.NotFound", "unknown image")
     regions = ec2.describe_regions(AllRegions=True)["Regions"]
-    equal([r["OptInStatus"] for r in regions], ["opt-in-not-required", "not-opted-in"], "Regions")
+    equal([r["OptInStatus"] for r in regions],
+          ["opt-in-not-required", "opt-in-not-required", "not-opted-in"], "Regions")
+
+
+def far_call(sim, service, region="us-east-1", credential="admin"):
+    """A botocore client of another Region."""
+    entry = sim.world.credential(credential)
+    return base.Rig.session.create_client(
+        service, region_name=region, verify=sim.ca_file,
+        endpoint_url=f"https://localhost:{sim.port}", aws_access_key_id=entry["access_key"],
+        aws_secret_access_key=entry["secret"])
+
+
+@test
+def another_region():
+    """The same account and keys, other things in it."""
+    sim = fresh()
+    client("ec2", sim)  # makes the session
+    ec2 = far_call(sim, "ec2")
+    equal(base.names_of([ec2.describe_instances()]), ["far-1", "far-2", "far-3"], "instances")
+    item = ec2.describe_instances()["Reservations"][0]["Instances"][0]
+    equal(item["Placement"]["AvailabilityZone"], "us-east-1a", "zone")
+    check(not {i["id"] for i in sim.world.data["instances"]} & {item["InstanceId"]}, "ids")
+    group = ec2.describe_security_groups(GroupIds=[item["SecurityGroups"][0]["GroupId"]])
+    equal(group["SecurityGroups"][0]["VpcId"], item["VpcId"], "group")
+    equal(error_code(ec2.describe_instances, InstanceIds=[WEB]), "InvalidInstanceID.NotFound",
+          "an instance of the main Region")
+    point = sim.world.others["us-east-1"].data["endpoints"][0]
+    line, _ = ed25519_line()
+    push = far_call(sim, "ec2-instance-connect").send_ssh_public_key
+    equal(error_code(push, InstanceId=item["InstanceId"], InstanceOSUser="ec2-user",
+                     SSHPublicKey=line), None, "push")
+    status, body = raw_call(sim, "ec2.us-east-1.amazonaws.com",
+                            "Action=DescribeVpcs&Version=2016-11-15")
+    check(status == 403 and b"SignatureDoesNotMatch" in body, "signed for the main Region")
+    host = sim.world.others["us-east-1"].endpoint_host(point)
+    with base.connect(sim, host):
+        pass  # its name is in the certificate
 
 
 @test

@@ -24,6 +24,7 @@ _API_HOST = re.compile(r"(ec2-instance-connect|ec2|sts|portal\.sso|oidc)(?:-fips
                        r"([a-z0-9-]+)\.(?:amazonaws\.com|api\.aws)\Z")
 _TUNNEL_HOST = re.compile(r"eice-[0-9a-z]+\.[0-9a-f]+\.(?:fips\.)?"
                           r"ec2-instance-connect-endpoint\.([a-z0-9-]+)\.")
+REGIONAL = ("ec2", "ec2-instance-connect", "tunnel")
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -222,6 +223,20 @@ def _signed_service(request):
     return claim.group(1) if claim else None
 
 
+def _signed_region(request):
+    claim = re.search(r"Credential=[^/]+/\d+/([^/]+)/", request.header("authorization") or "")
+    return claim.group(1) if claim else None
+
+
+def _other_region(call, name):
+    """The call is for another Region than the main one; STS has the same of it all."""
+    if name not in call.world.others or call.name not in (*REGIONAL, "sts"):
+        raise ApiError("UnknownHost", f"no simulated service at {call.host}", 404)
+    if call.name in REGIONAL:
+        call.world = call.world.others[name]
+    return name
+
+
 def route(call):
     """Sets call.name and call.service; returns the region the signature must name."""
     modules = {"ec2": enroll.SERVICE, "ec2-instance-connect": eic, "sts": sts,
@@ -231,14 +246,17 @@ def route(call):
     if match:
         call.name, host_region = match.group(1), match.group(2)
         if host_region != region:
-            raise ApiError("UnknownHost", f"no simulated service at {call.host}", 404)
+            region = _other_region(call, host_region)
     elif call.host == "sts.amazonaws.com":
         call.name, region = "sts", "us-east-1"
     elif call.host in LOCAL_HOSTS:
         call.name = _signed_service(call.request) or sso.of_path(call.request.path)
-    elif (match := _TUNNEL_HOST.match(call.host)) and match.group(1) == region:
+        signed = _signed_region(call.request)
+        if signed in call.world.others and call.name in REGIONAL:
+            region = _other_region(call, signed)
+    elif match := _TUNNEL_HOST.match(call.host):
         call.name, call.service = "tunnel", tunnel
-        return region
+        return region if match.group(1) == region else _other_region(call, match.group(1))
     call.service = modules.get(call.name)
     if call.service is None:
         raise ApiError("UnknownHost", f"no simulated service at {call.host}", 404)

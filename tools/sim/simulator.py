@@ -23,10 +23,11 @@ from .serial import SerialHost
 from .sigv4 import Verifier
 from .sshd import Sshds
 from .sso import Center
-from .world import World
+from .world import Region, World
 
 STOP_SECONDS = 5.0
 BACKLOG = 128
+OTHER_REGION = "us-east-1"
 TLS_VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 
@@ -53,6 +54,8 @@ class Simulator:
         self.world_rtt = rtt_ms / 1000
         self.key_type = key_type
         self.world = World(world, fillers, endpoint_fillers)
+        if self.world.region != OTHER_REGION:
+            self.world.others[OTHER_REGION] = Region(self.world, OTHER_REGION)
         self.faults = Faults()
         self.journal = Journal(os.path.join(self.dir, "journal.jsonl"))
         self.verifier = Verifier(self.world.credentials, self.world.clock,

@@ -272,8 +272,9 @@ def describe_images(call):
 
 @action("DescribeRegions", "RegionName.N", "AllRegions", *FILTERS)
 def describe_regions(call):
-    region = call.world.region
-    entries = [{"id": region, "state": "opt-in-not-required", "tags": {}}]
+    main = call.sim.world
+    entries = [{"id": i, "state": "opt-in-not-required", "tags": {}}
+               for i in (main.region, *main.others)]
     if call.params.one("AllRegions") == "true":
         entries.append({"id": "ap-east-1", "state": "not-opted-in", "tags": {}})
     wanted = call.params.many("RegionName")

@@ -283,6 +283,32 @@ def default_world():
             "roles": roles.default_roles(), "mfa": roles.default_mfa()}
 
 
+# The same letters and digits as in the main Region would be another thing's id.
+OTHER_IDS = (("0ddd3333", "0dda3333"), ("0aaa1111", "0aab1111"), ("sg-0", "sg-1"))
+
+
+def other_region(region):
+    """What is in a Region that is not the main one: its networks, three instances, an endpoint."""
+    data = default_world()
+    parts = {k: data[k] for k in ("vpcs", "subnets", "groups", "acls", "route_tables", "images",
+                                  "prefix_lists")}
+    text = json.dumps({**parts, "main": [MAIN_VPC, MAIN_SUBNET, APP_GROUP, ENDPOINT_GROUP]})
+    for old, new in (*OTHER_IDS, (REGION, region), ("euw1-", "x-")):
+        text = text.replace(old, new)
+    made = json.loads(text)
+    vpc, subnet, app, end = made.pop("main")
+    place = {"vpc": vpc, "subnet": subnet, "groups": [app]}
+    return {**made, "region": region, "peerings": {}, "serial_console": False,
+            "serial_managed_by": "account",
+            "endpoints": [endpoint("eice-0b1b2c3d4e5f60718", vpc, subnet, groups=[end],
+                                   tags={"Name": "far"})],
+            "instances": [instance(1, "far-1", id="i-0b23456789abcdef1", targets={"22": "echo"},
+                                   **place),
+                          instance(2, "far-2", id="i-0b23456789abcdef2", **place),
+                          instance(3, "far-3", id="i-0b23456789abcdef3", state="stopped",
+                                   **place)]}
+
+
 def filler_instances(count):
     return [instance(0, f"filler-{n:04d}", id=f"i-0f111e4{n:010x}",
                      ip=f"10.20.{100 + n // 250}.{n % 250 + 1}") for n in range(count)]
@@ -312,6 +338,7 @@ class World:
         self.settings["endpoints_per_region"] += endpoint_fillers
         self.lock = threading.RLock()
         self.secret = secrets.token_bytes(32)
+        self.others = {}
         self.offset = 0.0
         self.keys = []
         self.launches = {}
@@ -387,6 +414,8 @@ class World:
     def restore(self, snapshot):
         """The world as it was; the keys pushed since are forgotten."""
         data, policies = copy.deepcopy(snapshot)
+        for other in self.others.values():
+            other.data.update(other_region(other.region))
         with self.lock:
             self.data.update(data)
             for entry in self.data["credentials"]:
@@ -435,6 +464,8 @@ class World:
     def names(self):
         """DNS names for the certificate."""
         out = ["localhost", "sts.amazonaws.com"]
+        for other in self.others.values():
+            out += other.names()[2:]
         for suffix in ("amazonaws.com", "api.aws"):
             for service in ("ec2", "ec2-instance-connect", "sts", "portal.sso", "oidc"):
                 out += [f"{service}.{self.region}.{suffix}",
@@ -465,3 +496,21 @@ class World:
     def _forget_old_keys(self):
         now = time.monotonic()
         self.keys = [k for k in self.keys if k["until"] > now]
+
+
+class Region(World):
+    """Another Region of the same account, with the same keys, clock and settings."""
+
+    def __init__(self, main, name):
+        self.main = main
+        super().__init__()
+        self.data.update(other_region(name), credentials=main.data["credentials"],
+                         account=main.data["account"])
+        self.credentials, self.secret, self.lock = main.credentials, main.secret, main.lock
+
+    def clock(self):
+        return self.main.clock()
+
+    @property
+    def settings(self):
+        return self.main.settings
