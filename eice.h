@@ -198,6 +198,11 @@
  * there, but a token that had to be renewed. Files, variables and precedence
  * are those of the AWS CLI.
  *
+ * A provider of your own is one function, eice_conn_opts.provider
+ * (examples/10_own_keys.c). Connections that share an eice_key_cache share
+ * one search; keys that expire are renewed in time. eice_conn_note tells what
+ * became of each provider.
+ *
  * SECURITY
  * ========
  *   - Certificates are verified against built-in Amazon and Starfield roots,
@@ -2105,6 +2110,10 @@ typedef enum eice_need_kind {
                           itself */
     EICE_NEED_PROMPT,  /* name: what to ask the user for. Answer: data: a line,
                           or a code. It may take minutes */
+    EICE_NEED_KEYS,    /* with ask_keys only: keys of the caller's. Answer:
+                          provided, or absent, then the other providers are
+                          tried, or a code and `error`. eice_conn does this
+                          itself */
     EICE_NEED_PROCESS, /* argv: run it without a shell, its input empty.
                           Answer: data: what it wrote, at most `max` bytes,
                           when it ended with status 0 within timeout_ms; or a
@@ -2133,6 +2142,14 @@ typedef struct eice_need {
     char *const *argv;       /* PROCESS: ends with NULL */
 } eice_need;
 
+/* Keys that somebody else has found. */
+typedef struct eice_provided {
+    eice_keys keys;
+    int64_t expires_unix_s; /* 0: not known, or never */
+    const char *name;       /* for people: where they are from */
+    bool later;             /* eice_provider_fn: not yet */
+} eice_provided;
+
 typedef struct eice_answer {
     eice_err code;         /* EICE_OK, or why there is none */
     bool absent;           /* ENV: not set. FILE: does not exist (code OK) */
@@ -2142,8 +2159,9 @@ typedef struct eice_answer {
     unsigned status;       /* FETCH: of HTTP */
     eice_str request_id;   /* FETCH: of AWS, or empty */
     int64_t unix_s;        /* TIME */
-    const eice_error *error; /* STS, FETCH, PROMPT, PROCESS: all about `code`,
-                                or NULL */
+    const eice_error *error; /* STS, FETCH, PROMPT, PROCESS, KEYS: all about
+                                `code`, or NULL */
+    const eice_provided *provided; /* KEYS: copied, too */
 } eice_answer;
 
 /* ---- settings ---------------------------------------------------------- */
@@ -2212,6 +2230,7 @@ typedef struct eice_cred_opts {
     const char *role_arn;
     uint32_t process_timeout_ms; /* of a credential_process; 0 is 300000: it
                                     may wait for the user */
+    bool ask_keys;           /* the first provider is EICE_NEED_KEYS */
 } eice_cred_opts;
 
 #define EICE_CRED_VARIABLES 60 /* of the environment, at most */
@@ -2275,6 +2294,8 @@ typedef struct eice_cred {
         char role[80];
         eice_pair params[6]; /* for STS */
         char why[160];       /* the last provider found nothing */
+        char notes[2048];    /* pairs of texts, see eice_cred_note */
+        size_t notes_len;
     } priv;
 } eice_cred;
 
@@ -2301,6 +2322,11 @@ EICE_API void eice_cred_answer(eice_cred *c, uint32_t id,
  *   LIMIT, MEMORY   an answer was too long; no memory
  * With the last four, and NO_REGION, the settings found so far stay. */
 EICE_API bool eice_cred_done(const eice_cred *c);
+/* Provider number `index` in the order they are tried, and what became of it:
+ * that it answered, why it had nothing, or that it was not tried any more.
+ * False behind the last one. For people; the texts are cut to fit. */
+EICE_API bool eice_cred_note(const eice_cred *c, size_t index,
+                             eice_pair *note);
 /* Wipes everything, borrowed keys excepted; safe twice. */
 EICE_API void eice_cred_wipe(eice_cred *c);
 
@@ -3192,6 +3218,41 @@ typedef enum eice_policy {
 
 #define EICE_CONN_SLOTS 16
 
+/* A provider of keys of the caller's own: it is asked first, before the keys
+ * and the token given in the options, the environment and all that follows.
+ * EICE_OK: keys are in *out, borrowed until the connection is driven again;
+ * with `later` set, not yet: it is asked again at the next step. Any other
+ * code: there are none; EICE_E_NO_CREDENTIALS lets the other providers be
+ * asked, the rest ends the connection with `e` (see eice_fail). Keys that
+ * expire are asked for again in time. It must not block. */
+typedef eice_err (*eice_provider_fn)(void *user, eice_provided *out,
+                                     eice_error *e);
+
+/* Keys found by one connection for all that have the same options, one after
+ * the other or at once: only one of them looks for keys, or renews them, while
+ * the others wait. Zero is empty; it outlives the connections and belongs to
+ * their thread. Keys are renewed EICE_KEYS_ADVISORY_S before they expire,
+ * while others still go on with the old ones; from EICE_KEYS_MANDATORY_S on
+ * all wait for the new ones. When that fails the old ones serve until they
+ * have expired. Keys that took a code from the user are kept to the last
+ * minute. */
+#define EICE_KEYS_ADVISORY_S 900
+#define EICE_KEYS_MANDATORY_S 600
+typedef struct eice_key_cache {
+    struct {
+        struct eice_conn *busy;  /* it looks for keys */
+        eice_provided got;
+        eice_blob text;          /* what `got` points to */
+        bool full;
+        bool attended;           /* the user was asked for something */
+        uint32_t serial;         /* of what it holds */
+        char name[128];
+    } priv;
+} eice_key_cache;
+
+/* Forgets the keys; not while a connection uses it. */
+EICE_API void eice_key_cache_wipe(eice_key_cache *k);
+
 /* How the instance is reached. */
 typedef enum eice_route {
     EICE_ROUTE_ENDPOINT, /* through an EC2 Instance Connect Endpoint */
@@ -3237,6 +3298,9 @@ typedef struct eice_conn_opts {
     eice_str web_identity_token; /* or empty, as for eice_cred_opts */
     const char *role_arn;
     uint32_t process_timeout_ms;
+    eice_provider_fn provider; /* or NULL */
+    void *provider_user;
+    eice_key_cache *key_cache; /* or NULL: keys of its own */
     const char *const *connect_to; /* "HOST:PORT:ADDRESS:PORT", curl's rules */
     size_t connect_to_count;
     bool fips;
@@ -3337,6 +3401,11 @@ EICE_API const eice_identity *eice_conn_identity(const eice_conn *c);
 EICE_API const eice_instance *eice_conn_instance(const eice_conn *c);
 EICE_API const eice_endpoint *eice_conn_endpoint(const eice_conn *c);
 EICE_API const char *eice_conn_provider(const eice_conn *c);
+/* As eice_cred_note: which providers were tried, and what came of it. */
+EICE_API bool eice_conn_note(const eice_conn *c, size_t index,
+                             eice_pair *note);
+/* When the keys expire, seconds since 1970; 0: never, or not known. */
+EICE_API int64_t eice_conn_expires(const eice_conn *c);
 EICE_API const char *eice_conn_region(const eice_conn *c);
 /* What the host key file knows this instance as. */
 EICE_API const char *eice_conn_host_name(const eice_conn *c);
@@ -14728,6 +14797,11 @@ EICEI_PRIVATE size_t eicei_cred_home(eice_str path)
     return 0;
 }
 
+EICEI_PRIVATE void eicei_cred_copy(char *out, size_t cap, const char *text)
+{
+    eice_copy_text(out, cap, eice_str_c(text));
+}
+
 EICEI_PRIVATE void eicei_cred_set_path(eice_cred *c, int file, int variable,
                                        const char *usual)
 {
@@ -14871,6 +14945,7 @@ typedef struct eicei_cred_run {
     unsigned at;         /* the one that is asked, see eicei_cred_key */
     int chain;           /* EICEI_CHAIN_..., of the source of the last one */
     unsigned next;       /* provider */
+    const struct eicei_cred_provider *tried; /* there is no note on it yet */
     unsigned roles;      /* to be assumed: of profile[roles - 1] next */
     eice_str source;     /* credential_source that is asked, or empty */
     bool region_asked;   /* the instance metadata were, for the region */
@@ -15502,10 +15577,12 @@ typedef eicei_cred_verdict eicei_cred_load(
 /* One way to keys. */
 typedef struct eicei_cred_provider {
     eicei_cred_load *load;
+    const char *name;   /* for people */
     const char *source; /* credential_source that means it, or NULL */
     bool of_profile;    /* reads a profile (eicei_cred_key), which may be the
                            source of another one */
-    int key;            /* EICEI_KEY_..., what asks for it, or NO */
+    int env;            /* EICEI_ENV_..., what asks for it, or NO */
+    int key;            /* EICEI_KEY_..., likewise */
 } eicei_cred_provider;
 
 EICEI_PRIVATE bool eicei_cred_visible(eice_str s)
@@ -15651,6 +15728,20 @@ EICEI_PRIVATE eicei_cred_verdict eicei_cred_broken(eice_cred *c,
     va_end(args);
     eice_fail(&c->error, EICE_E_CREDENTIALS, EICE_STAGE_CREDENTIALS, "%s",
               eice_buf_c(&b));
+    return EICEI_CRED_BROKEN;
+}
+
+/* The error that came with an answer, or what can be said without one. */
+EICEI_PRIVATE eicei_cred_verdict eicei_cred_told(eice_cred *c,
+                                                 const char *what,
+                                                 const eice_answer *a)
+{
+    if (a->error == NULL || a->error->code == EICE_OK) {
+        return eicei_cred_broken(c, "%s: %s", what, eice_err_text(a->code));
+    }
+    if (c->error.code == EICE_OK) {
+        c->error = *a->error;
+    }
     return EICEI_CRED_BROKEN;
 }
 
@@ -15821,6 +15912,56 @@ static const char *const eicei_cred_service_names[4] = {
 static const char *const eicei_cred_sts_names[4] = {
     "AccessKeyId", "SecretAccessKey", "SessionToken", "Expiration"
 };
+
+/* ---- keys of the caller's ---------------------------------------------- */
+
+EICEI_PRIVATE eicei_cred_verdict eicei_cred_own_keys(eice_cred *c,
+                                                     const eice_answer *a)
+{
+    const eice_provided *const p = a->provided;
+    const eice_str *from;
+    eice_str *to[3];
+    size_t at[3];
+    eice_keys k;
+    size_t i;
+
+    if (a->code != EICE_OK) {
+        return eicei_cred_told(c, "keys of the caller", a);
+    }
+    if (p == NULL || a->absent) {
+        return EICEI_CRED_NOTHING;
+    }
+    k = p->keys;
+    to[0] = &k.access_key_id;
+    to[1] = &k.secret_access_key;
+    to[2] = &k.session_token;
+    eice_blob_free(&c->priv.got);
+    c->priv.got.alloc = c->priv.o.alloc;
+    for (i = 0; i < 3; i++) {
+        from = to[i];
+        at[i] = c->priv.got.len;
+        if (!eice_blob_add(&c->priv.got, from->ptr, from->len,
+                           EICEI_CRED_STORE_MAX)) {
+            eice_fail(&c->error, EICE_E_MEMORY, EICE_STAGE_CREDENTIALS,
+                      "no memory for keys");
+            return EICEI_CRED_BROKEN;
+        }
+    }
+    for (i = 0; i < 3; i++) {
+        to[i]->ptr = (const char *)c->priv.got.ptr + at[i];
+    }
+    c->expires_unix_s = p->expires_unix_s;
+    return eicei_cred_accept(c, &k, p->name != NULL ? p->name : "the caller");
+}
+
+EICEI_PRIVATE eicei_cred_verdict eicei_cred_load_own(
+    eicei_cred_run *r, const eicei_cred_provider *p)
+{
+    return r->c->priv.o.ask_keys
+               ? eicei_cred_ask(r->c, EICE_NEED_KEYS, eice_str_c(p->name),
+                                eicei_cred_own_keys)
+               : EICEI_CRED_NOTHING;
+}
 
 /* ---- container --------------------------------------------------------- */
 
@@ -16203,20 +16344,6 @@ EICEI_PRIVATE bool eicei_cred_element(eice_cred *c, eice_str doc,
     return good && type == EICE_XML_END && !b.overflow;
 }
 
-/* The error that came with an answer, or what can be said without one. */
-EICEI_PRIVATE eicei_cred_verdict eicei_cred_told(eice_cred *c,
-                                                 const char *what,
-                                                 const eice_answer *a)
-{
-    if (a->error == NULL || a->error->code == EICE_OK) {
-        return eicei_cred_broken(c, "%s: %s", what, eice_err_text(a->code));
-    }
-    if (c->error.code == EICE_OK) {
-        c->error = *a->error;
-    }
-    return EICEI_CRED_BROKEN;
-}
-
 /* Keys out of what STS answered; `what` is where they are from. */
 EICEI_PRIVATE eicei_cred_verdict eicei_cred_sts_keys(eice_cred *c,
                                                      const eice_answer *a,
@@ -16349,6 +16476,11 @@ EICEI_PRIVATE eicei_cred_verdict eicei_cred_load_web(
 
 /* ---- roles ------------------------------------------------------------- */
 
+/* For a note on the AssumeRole itself. */
+static const eicei_cred_provider eicei_cred_role_row = {
+    NULL, "role", NULL, false, EICEI_CRED_NO, EICEI_CRED_NO
+};
+
 /* The profile whose role is assumed now. */
 EICEI_PRIVATE const eicei_cred_profile *eicei_cred_role(const eicei_cred_run *r)
 {
@@ -16367,6 +16499,7 @@ EICEI_PRIVATE eicei_cred_verdict eicei_cred_role_keys(eice_cred *c,
               &eicei_cred_role(r)->name);
     r->roles--;
     r->code[0] = 0;
+    r->tried = &eicei_cred_role_row;
     return eicei_cred_sts_keys(c, a, eice_buf_c(&b));
 }
 
@@ -16501,6 +16634,7 @@ EICEI_PRIVATE eicei_cred_verdict eicei_cred_load_role(
     const eicei_cred_profile *const last = &r->profile[r->count - 1];
     const bool role = r->count == 1 || (eicei_cred_is_role(last)
                                         && !eicei_cred_is_static(last));
+    eice_buf b;
 
     (void)p;
     if (!eicei_cred_is_role(&r->profile[0])) {
@@ -16515,6 +16649,12 @@ EICEI_PRIVATE eicei_cred_verdict eicei_cred_load_role(
         r->source = eicei_cred_value(last, EICEI_KEY_SOURCE);
     }
     r->next = 0;
+    eice_buf_init(&b, r->c->priv.why, sizeof r->c->priv.why);
+    eice_putf(&b, r->source.len > 0 ? ", its keys come from credential_source "
+                                      "%S"
+                                    : ", its keys come from profile %S",
+              r->source.len > 0 ? &r->source : &last->name);
+    (void)eice_buf_c(&b);
     return EICEI_CRED_NOTHING;
 }
 
@@ -17267,18 +17407,32 @@ EICEI_PRIVATE eicei_cred_verdict eicei_cred_load_process(
 /* In the order of the SDKs. A container's variables are not switched off by
  * a profile there, but nothing is found in a profile that leads here. */
 static const eicei_cred_provider eicei_cred_providers[] = {
-    { eicei_cred_load_given, NULL, false, EICEI_CRED_NO },
-    { eicei_cred_load_token, NULL, false, EICEI_CRED_NO },
-    { eicei_cred_load_env, "Environment", false, EICEI_CRED_NO },
-    { eicei_cred_load_role, NULL, false, EICEI_CRED_NO },
-    { eicei_cred_load_web, NULL, true, EICEI_CRED_NO },
-    { eicei_cred_load_sso, NULL, true, EICEI_KEY_SSO_ACCOUNT },
-    { eicei_cred_load_credentials, NULL, true, EICEI_CRED_NO },
-    { eicei_cred_load_login, NULL, true, EICEI_KEY_LOGIN },
-    { eicei_cred_load_process, NULL, true, EICEI_CRED_NO },
-    { eicei_cred_load_config, NULL, true, EICEI_CRED_NO },
-    { eicei_cred_load_container, "EcsContainer", false, EICEI_CRED_NO },
-    { eicei_cred_load_instance, "Ec2InstanceMetadata", false, EICEI_CRED_NO }
+    { eicei_cred_load_own, "the caller", NULL, false, EICEI_CRED_NO,
+      EICEI_CRED_NO },
+    { eicei_cred_load_given, "given keys", NULL, false, EICEI_CRED_NO,
+      EICEI_CRED_NO },
+    { eicei_cred_load_token, "given token", NULL, false, EICEI_CRED_NO,
+      EICEI_CRED_NO },
+    { eicei_cred_load_env, "environment", "Environment", false,
+      EICEI_ENV_KEY_ID, EICEI_CRED_NO },
+    { eicei_cred_load_role, "role", NULL, false, EICEI_CRED_NO,
+      EICEI_KEY_ROLE },
+    { eicei_cred_load_web, "web identity", NULL, true, EICEI_ENV_WEB_IDENTITY,
+      EICEI_KEY_WEB_IDENTITY },
+    { eicei_cred_load_sso, "IAM Identity Center", NULL, true, EICEI_CRED_NO,
+      EICEI_KEY_SSO_ACCOUNT },
+    { eicei_cred_load_credentials, "credentials file", NULL, true,
+      EICEI_CRED_NO, EICEI_KEY_KEY_ID },
+    { eicei_cred_load_login, "login", NULL, true, EICEI_CRED_NO,
+      EICEI_KEY_LOGIN },
+    { eicei_cred_load_process, "credential_process", NULL, true,
+      EICEI_CRED_NO, EICEI_KEY_PROCESS },
+    { eicei_cred_load_config, "config file", NULL, true, EICEI_CRED_NO,
+      EICEI_KEY_KEY_ID },
+    { eicei_cred_load_container, "container", "EcsContainer", false,
+      EICEI_ENV_CONTAINER_URL, EICEI_CRED_NO },
+    { eicei_cred_load_instance, "instance metadata", "Ec2InstanceMetadata",
+      false, EICEI_CRED_NO, EICEI_CRED_NO }
 };
 
 EICEI_PRIVATE void eicei_cred_none(eice_cred *c)
@@ -17343,6 +17497,113 @@ EICEI_PRIVATE void eicei_cred_no_source(eicei_cred_run *r)
     }
 }
 
+/* ---- notes ------------------------------------------------------------- */
+
+EICEI_PRIVATE void eicei_cred_put_note(eice_cred *c, const char *name,
+                                       const char *what)
+{
+    char *const to = c->priv.notes + c->priv.notes_len;
+    const size_t room = sizeof c->priv.notes - c->priv.notes_len;
+    const size_t len = strlen(name) + 1;
+
+    if (room > len + 1) {
+        eicei_cred_copy(to, len, name);
+        eicei_cred_copy(to + len, room - len, what);
+        c->priv.notes_len += len + strlen(to + len) + 1;
+    }
+}
+
+/* Why a provider found nothing, as far as its row tells. */
+EICEI_PRIVATE void eicei_cred_put_why(const eicei_cred_run *r,
+                                      const eicei_cred_provider *p,
+                                      eice_buf *b)
+{
+    const eice_str profile = r->profile[r->at].name;
+    const char *const key = p->key == EICEI_CRED_NO
+                                ? "" : eicei_cred_key_names[p->key];
+
+    if (p->env != EICEI_CRED_NO && eicei_cred_no_env(r)) {
+        eice_put_c(b, "the environment counts only without --profile");
+        eice_putf(b, key[0] != 0 ? ", and profile %S has no %s" : "",
+                  &profile, key);
+    } else if (p->env != EICEI_CRED_NO) {
+        eice_putf(b, key[0] != 0 ? "%s is not set, and profile %S has no %s"
+                                 : "%s is not set",
+                  eicei_cred_env_names[p->env], &profile, key);
+    } else if (key[0] != 0) {
+        eice_putf(b, "profile %S has no %s", &profile, key);
+        eice_putf(b, p->load == eicei_cred_load_credentials
+                         || p->load == eicei_cred_load_config
+                         ? " there" : "");
+    } else {
+        eice_put_c(b, p->load == eicei_cred_load_instance
+                          ? "AWS_EC2_METADATA_DISABLED is true" : "none");
+    }
+}
+
+/* What became of the provider that was tried last. */
+EICEI_PRIVATE void eicei_cred_note_last(eicei_cred_run *r,
+                                        eicei_cred_verdict verdict)
+{
+    const eicei_cred_provider *const p = r->tried;
+    eice_cred *const c = r->c;
+    char text[256];
+    eice_buf b;
+
+    r->tried = NULL;
+    if (p == NULL || (verdict == EICEI_CRED_NOTHING && p->key == EICEI_CRED_NO
+                      && p->env == EICEI_CRED_NO
+                      && p->load != eicei_cred_load_instance)) {
+        return; /* what the caller did not give is no news */
+    }
+    eice_buf_init(&b, text, sizeof text);
+    if (verdict == EICEI_CRED_BROKEN) {
+        eice_putf(&b, "failed: %s", c->error.text);
+    } else if (verdict == EICEI_CRED_FOUND) {
+        eice_putf(&b, "answered: %s", c->provider);
+    } else if (c->priv.why[0] != 0) {
+        eice_put_c(&b, c->priv.why + 2);
+    } else {
+        eicei_cred_put_why(r, p, &b);
+    }
+    eicei_cred_put_note(c, p->name, eice_buf_c(&b));
+    if (p->load == eicei_cred_load_role) {
+        c->priv.why[0] = 0;
+    }
+}
+
+/* Those that were not tried any more. */
+EICEI_PRIVATE void eicei_cred_note_rest(eicei_cred_run *r)
+{
+    const char *last = "";
+
+    while (r->next < EICEI_LEN(eicei_cred_providers)) {
+        const eicei_cred_provider *const p = &eicei_cred_providers[r->next++];
+
+        if (eicei_cred_may(r, p) && strcmp(last, p->name) != 0) {
+            eicei_cred_put_note(r->c, p->name, "not tried any more");
+        }
+        last = p->name;
+    }
+}
+
+EICE_API bool eice_cred_note(const eice_cred *c, size_t index, eice_pair *note)
+{
+    const char *at = c->priv.notes;
+    const char *const end = at + c->priv.notes_len;
+    size_t i;
+
+    for (i = 0; at < end; i++) {
+        note->name = eice_str_c(at);
+        note->value = eice_str_c(at + note->name.len + 1);
+        if (i == index) {
+            return true;
+        }
+        at = note->value.ptr + note->value.len + 1;
+    }
+    return false;
+}
+
 /* The next provider, or the end of the search. */
 EICEI_PRIVATE eicei_cred_verdict eicei_cred_try(eicei_cred_run *r)
 {
@@ -17350,6 +17611,7 @@ EICEI_PRIVATE eicei_cred_verdict eicei_cred_try(eicei_cred_run *r)
         const eicei_cred_provider *const p = &eicei_cred_providers[r->next++];
 
         if (eicei_cred_may(r, p)) {
+            r->tried = p;
             return p->load(r, p);
         }
     }
@@ -17396,6 +17658,9 @@ EICEI_PRIVATE void eicei_cred_end(eice_cred *c, eicei_cred_verdict verdict)
     eicei_cred_run *const r = eicei_cred_run_of(c);
 
     do {
+        if (verdict != EICEI_CRED_WAIT) {
+            eicei_cred_note_last(r, verdict);
+        }
         if (verdict == EICEI_CRED_NOTHING && r->region_asked) {
             eicei_cred_no_region(c);
             verdict = EICEI_CRED_BROKEN;
@@ -17403,14 +17668,17 @@ EICEI_PRIVATE void eicei_cred_end(eice_cred *c, eicei_cred_verdict verdict)
             verdict = eicei_cred_try(r);
         }
         if (verdict == EICEI_CRED_FOUND) {
+            eicei_cred_note_last(r, verdict);
             verdict = eicei_cred_more(r);
         }
     } while (verdict == EICEI_CRED_NOTHING);
     if (verdict == EICEI_CRED_WAIT) {
         c->priv.state = EICEI_CRED_LATE;
-    } else {
-        eicei_cred_over(c);
+        return;
     }
+    eicei_cred_note_last(r, verdict);
+    eicei_cred_note_rest(r);
+    eicei_cred_over(c);
 }
 
 EICEI_PRIVATE void eicei_cred_late(eice_cred *c, const eice_answer *a)
@@ -22423,6 +22691,7 @@ typedef struct eicei_call {
     unsigned paid;       /* for the last retry */
     unsigned pages;
     bool clock_retried;
+    bool renewed;        /* keys were looked for again, for this call */
     eice_pair params[EICEI_CALL_PARAMS];
     size_t param_count;
     char text[2][1024];  /* of the parameters */
@@ -22493,6 +22762,13 @@ struct eice_conn {
     eice_need sts;       /* of the credential machine; kind NONE: none */
     bool sts_begun;
     bool cred_done;
+    uint32_t cred_round; /* how often it began anew */
+    eice_key_cache own_keys; /* where the caller has no cache */
+    eice_need keys_need; /* of the credential machine; kind NONE: none */
+    uint32_t keys_serial; /* of the cache, when it asked */
+    bool keys_old;       /* they could not be renewed: take those in use */
+    bool attended;
+    uint64_t renewed_ms;
     eice_drbg random;
     bool random_ready;
     eicei_trust_state trust_state;
@@ -22804,6 +23080,9 @@ EICEI_PRIVATE void eicei_conn_over(eice_conn *c)
         c->asks[i].used = false;
     }
     eice_wipe(&c->own_key, sizeof c->own_key);
+    if (c->o.key_cache->priv.busy == c) {
+        c->o.key_cache->priv.busy = NULL;
+    }
     c->state = EICEI_CONN_OVER;
     c->moved = true;
 }
@@ -23478,6 +23757,206 @@ EICEI_PRIVATE void eicei_trust_step(eice_conn *c)
                    EICEI_SYSTEM_STORE);
 }
 
+/* ---- keys that are shared and renewed ---------------------------------- */
+
+EICEI_PRIVATE eice_err eicei_keys_begin(eice_conn *c)
+{
+    eice_cred_opts cred;
+
+    memset(&cred, 0, sizeof cred);
+    cred.alloc = &c->alloc;
+    cred.profile = c->o.profile;
+    cred.region = c->o.region;
+    cred.ca_bundle = c->o.ca_bundle;
+    cred.proxy = c->o.proxy;
+    cred.fips = c->o.fips;
+    cred.dualstack = c->o.dualstack;
+    cred.keys = c->o.keys;
+    cred.web_identity_token = c->o.web_identity_token;
+    cred.role_arn = c->o.role_arn;
+    cred.region_optional = c->o.region_optional;
+    cred.process_timeout_ms = c->o.process_timeout_ms;
+    cred.ask_keys = true;
+    c->cred_done = false;
+    c->attended = false;
+    c->renewed_ms = c->now.ms;
+    return eice_cred_init(&c->cred, &cred);
+}
+
+/* Seconds that the keys live; INT64_MAX when nobody knows of an end. */
+EICEI_PRIVATE int64_t eicei_keys_left(const eice_conn *c, int64_t expires)
+{
+    return expires == 0 ? INT64_MAX
+                        : expires - c->now.unix_s - c->clock_offset;
+}
+
+EICEI_PRIVATE void eicei_keys_answer(eice_conn *c, eice_err code,
+                                     const eice_provided *p,
+                                     const eice_error *e)
+{
+    eice_answer a;
+
+    memset(&a, 0, sizeof a);
+    a.code = code;
+    a.absent = p == NULL;
+    a.provided = p;
+    a.error = e;
+    c->keys_need.kind = EICE_NEED_NONE;
+    c->moved = true;
+    eice_cred_answer(&c->cred, c->keys_need.id, &a);
+}
+
+/* Nobody else has any: the caller's provider, or the others. */
+EICEI_PRIVATE void eicei_keys_find(eice_conn *c)
+{
+    eice_provided p;
+    eice_error e;
+    eice_err code;
+
+    memset(&p, 0, sizeof p);
+    memset(&e, 0, sizeof e);
+    if (c->o.provider == NULL) {
+        eicei_keys_answer(c, EICE_OK, NULL, NULL);
+        return;
+    }
+    code = c->o.provider(c->o.provider_user, &p, &e);
+    if (code == EICE_E_NO_CREDENTIALS) {
+        eicei_keys_answer(c, EICE_OK, NULL, NULL);
+    } else if (code != EICE_OK || !p.later) {
+        eicei_keys_answer(c, code, &p, &e);
+    }
+}
+
+EICEI_PRIVATE void eicei_keys_step(eice_conn *c)
+{
+    eice_key_cache *const k = c->o.key_cache;
+    const int64_t left = k->priv.full
+                             ? eicei_keys_left(c,
+                                               k->priv.got.expires_unix_s)
+                             : 0;
+    const bool other = k->priv.busy != NULL && k->priv.busy != c;
+    const int64_t least = k->priv.attended ? 60
+                          : other          ? EICE_KEYS_MANDATORY_S
+                                           : EICE_KEYS_ADVISORY_S;
+
+    if (c->keys_need.kind == EICE_NEED_NONE) {
+        return;
+    }
+    /* what was found while this one waited is good, however short it lives */
+    if (left > (c->keys_old || k->priv.serial != c->keys_serial ? 0 : least)) {
+        eicei_keys_answer(c, EICE_OK, &k->priv.got, NULL);
+    } else if (!other) {
+        k->priv.busy = c;
+        eicei_keys_find(c);
+    }
+}
+
+/* Keeps what this connection found, for the others. */
+EICEI_PRIVATE void eicei_keys_keep(eice_conn *c)
+{
+    eice_key_cache *const k = c->o.key_cache;
+    const eice_keys *const from = &c->cred.keys;
+    const eice_str texts[3] = { from->access_key_id, from->secret_access_key,
+                                from->session_token };
+    eice_str *const to[3] = { &k->priv.got.keys.access_key_id,
+                              &k->priv.got.keys.secret_access_key,
+                              &k->priv.got.keys.session_token };
+    size_t at[3];
+    size_t i;
+
+    k->priv.full = false;
+    eice_blob_free(&k->priv.text);
+    for (i = 0; i < 3; i++) {
+        at[i] = k->priv.text.len;
+        if (!eice_blob_add(&k->priv.text, texts[i].ptr, texts[i].len,
+                           EICE_MAX_BODY)) {
+            return; /* then each finds its own */
+        }
+    }
+    for (i = 0; i < 3; i++) {
+        *to[i] = eice_str_make(k->priv.text.ptr + at[i], texts[i].len);
+    }
+    eicei_copy_c(k->priv.name, sizeof k->priv.name, c->cred.provider);
+    k->priv.got.name = k->priv.name;
+    k->priv.got.expires_unix_s = c->cred.expires_unix_s;
+    k->priv.attended = c->attended;
+    k->priv.serial++;
+    k->priv.full = true;
+}
+
+/* AWS does not take them: nobody shall get them again. */
+EICEI_PRIVATE void eicei_keys_refused(eice_conn *c)
+{
+    eice_key_cache *const k = c->o.key_cache;
+
+    if (k->priv.full && eice_str_eq(k->priv.got.keys.access_key_id,
+                                    c->cred.keys.access_key_id)) {
+        k->priv.full = false;
+    }
+}
+
+/* A new search. What idle links know of a proxy points into the settings. */
+EICEI_PRIVATE bool eicei_keys_again(eice_conn *c)
+{
+    size_t i;
+
+    for (i = 0; i < EICEI_LINKS; i++) {
+        if (!c->links[i].busy && !c->links[i].tunnel
+            && c->links[i].state != EICEI_LINK_FREE) {
+            eicei_link_close(c, &c->links[i]);
+        }
+    }
+    c->cred_round++;
+    eice_cred_wipe(&c->cred);
+    return eicei_keys_begin(c) == EICE_OK;
+}
+
+/* The search failed, but the keys in use have not expired: true, and they
+ * are taken once more. */
+EICEI_PRIVATE bool eicei_keys_retry(eice_conn *c)
+{
+    const eice_key_cache *const k = c->o.key_cache;
+    const int64_t left = eicei_keys_left(c, k->priv.got.expires_unix_s);
+    const char *const why = c->cred.error.text;
+
+    if (!k->priv.full || left <= 0 || c->keys_old) {
+        return false;
+    }
+    eicei_attempt_says(eicei_conn_warn(c, EICE_STAGE_CREDENTIALS),
+                       "the keys are valid for %l s more, and cannot be "
+                       "renewed: %s", (uint64_t)left, why);
+    c->keys_old = true;
+    return eicei_keys_again(c);
+}
+
+/* Keys that are to be used for a new call, and expire soon, are looked for
+ * again; not while calls run that are signed with them. */
+EICEI_PRIVATE bool eicei_keys_renew(eice_conn *c, eicei_call *call)
+{
+    const int64_t left = eicei_keys_left(c, c->cred.expires_unix_s);
+    const eicei_call *k;
+
+    if (!c->cred_done || c->o.goal != EICE_GOAL_CALLS
+        || left > EICE_KEYS_MANDATORY_S || call->renewed
+        || (left > 0 && c->now.ms - c->renewed_ms < 60000)) {
+        return !c->cred_done;
+    }
+    for (k = c->asked; k != NULL; k = k->next) {
+        if (k->state > EICEI_CALL_IDLE && k->state < EICEI_CALL_DONE) {
+            return false;
+        }
+    }
+    call->renewed = true;
+    c->keys_old = false;
+    return eicei_keys_again(c);
+}
+
+void eice_key_cache_wipe(eice_key_cache *k)
+{
+    eice_blob_free(&k->priv.text);
+    eice_wipe(k, sizeof *k);
+}
+
 /* ---- clock ------------------------------------------------------------- */
 
 /* Every dated answer teaches the offset; small ones matter to the tunnel's
@@ -23860,6 +24339,7 @@ EICEI_PRIVATE void eicei_call_explain(eice_conn *c, eicei_call *k)
         || keys->access_key_id.len == 0) {
         return;
     }
+    eicei_keys_refused(c);
     eice_buf_init(&b, text, sizeof text);
     eice_putf(&b, "access key %S (%s): %s", &keys->access_key_id,
               c->cred.provider, e->text);
@@ -24072,8 +24552,8 @@ EICEI_PRIVATE void eicei_asked_step(eice_conn *c)
     while (*at != NULL) {
         eicei_call *const k = *at;
 
-        if (k->state == EICEI_CALL_IDLE && c->cred_done && c->random_ready
-            && c->trust_now != NULL) {
+        if (k->state == EICEI_CALL_IDLE && c->random_ready
+            && c->trust_now != NULL && !eicei_keys_renew(c, k)) {
             eicei_call_token(c, k);
             k->state = EICEI_CALL_LINK;
         }
@@ -25888,6 +26368,21 @@ EICEI_PRIVATE void eicei_plan_goal(eice_conn *c)
     }
 }
 
+/* The provider that the search ended with, as the notes have it. */
+EICEI_PRIVATE const char *eicei_cred_failed(const eice_conn *c)
+{
+    const char *name = "no provider";
+    eice_pair note;
+    size_t i;
+
+    for (i = 0; eice_cred_note(&c->cred, i, &note); i++) {
+        if (eice_str_starts(note.value, "failed: ")) {
+            name = note.name.ptr;
+        }
+    }
+    return name;
+}
+
 EICEI_PRIVATE void eicei_cred_step(eice_conn *c)
 {
     eice_attempt *a;
@@ -25898,11 +26393,22 @@ EICEI_PRIVATE void eicei_cred_step(eice_conn *c)
     c->cred_done = true;
     c->moved = true;
     a = eicei_conn_trail(c, EICE_STAGE_CREDENTIALS, c->cred.error.code,
-                         c->start_ms, NULL);
-    eicei_attempt_says(a, "%s", c->cred.provider);
+                         c->cred_round == 0 ? c->start_ms : c->renewed_ms,
+                         NULL);
+    eicei_attempt_says(a, "%s", c->cred.error.code == EICE_OK
+                                    ? c->cred.provider
+                                    : eicei_cred_failed(c));
     if (c->cred.warning[0] != 0) {
         eicei_attempt_says(eicei_conn_warn(c, EICE_STAGE_CREDENTIALS), "%s",
                            c->cred.warning);
+    }
+    if (c->o.key_cache->priv.busy == c) {
+        c->o.key_cache->priv.busy = NULL;
+        if (c->cred.error.code == EICE_OK) {
+            eicei_keys_keep(c);
+        } else if (eicei_keys_retry(c)) {
+            return;
+        }
     }
     if (c->cred.error.code != EICE_OK) {
         eicei_conn_fail(c, &c->cred.error);
@@ -25990,6 +26496,7 @@ void eice_conn_step(eice_conn *c, eice_now now)
             return;
         }
         c->moved = false;
+        eicei_keys_step(c);
         eicei_cred_step(c);
         eicei_fetch_step(c);
         eicei_trust_step(c);
@@ -26035,6 +26542,10 @@ uint64_t eice_conn_deadline(const eice_conn *c)
     }
     if (c->fetch.state != EICEI_CALL_IDLE) {
         t = eicei_min64(t, c->fetch.deadline);
+    }
+    if (c->keys_need.kind != EICE_NEED_NONE
+        && c->o.key_cache->priv.busy == NULL) {
+        t = c->now.ms; /* who was looking for keys has ended */
     }
     for (i = 0; i < EICEI_CALLS && c->state == EICEI_CONN_RUN; i++) {
         t = eicei_min64(t, eicei_call_deadline(&c->calls[i]));
@@ -26092,13 +26603,20 @@ bool eice_conn_need(eice_conn *c, eice_need *need)
         c->moved = true;
         return false;
     }
+    if (need->kind == EICE_NEED_KEYS) {
+        c->keys_need = *need;
+        c->keys_serial = c->o.key_cache->priv.serial;
+        c->moved = true;
+        return false;
+    }
+    c->attended = c->attended || need->kind == EICE_NEED_PROMPT;
     if (need->kind == EICE_NEED_STS) {
         c->sts = *need;
         c->sts_begun = false;
         c->moved = true;
         return false;
     }
-    need->id |= EICEI_CRED_ID;
+    need->id |= EICEI_CRED_ID | (c->cred_round & 0x7fffu) << 16;
     return true;
 }
 
@@ -26222,8 +26740,8 @@ void eice_conn_answer(eice_conn *c, uint32_t id, const eice_answer *a)
     }
     c->moved = true;
     if ((id & EICEI_CRED_ID) != 0) {
-        if (!c->cred_done) {
-            eice_cred_answer(&c->cred, id & ~EICEI_CRED_ID, a);
+        if (!c->cred_done && (id >> 16 & 0x7fff) == (c->cred_round & 0x7fff)) {
+            eice_cred_answer(&c->cred, id & 0xffff, a);
         }
         return;
     }
@@ -26486,22 +27004,8 @@ EICEI_PRIVATE void eicei_conn_defaults(eice_conn *c)
 
 EICEI_PRIVATE eice_err eicei_conn_begin(eice_conn *c)
 {
-    eice_cred_opts cred;
     eicei_ask *a;
 
-    memset(&cred, 0, sizeof cred);
-    cred.alloc = &c->alloc;
-    cred.profile = c->o.profile;
-    cred.region = c->o.region;
-    cred.ca_bundle = c->o.ca_bundle;
-    cred.proxy = c->o.proxy;
-    cred.fips = c->o.fips;
-    cred.dualstack = c->o.dualstack;
-    cred.keys = c->o.keys;
-    cred.web_identity_token = c->o.web_identity_token;
-    cred.role_arn = c->o.role_arn;
-    cred.region_optional = c->o.region_optional;
-    cred.process_timeout_ms = c->o.process_timeout_ms;
     a = eicei_ask_new(c, EICE_NEED_RANDOM, EICEI_OWN_RANDOM, 0);
     if (a != NULL) {
         a->need.max = 48;
@@ -26515,7 +27019,7 @@ EICEI_PRIVATE eice_err eicei_conn_begin(eice_conn *c)
     } else {
         c->known_ready = true;
     }
-    return eice_cred_init(&c->cred, &cred);
+    return eicei_keys_begin(c);
 }
 
 eice_conn *eice_conn_new(const eice_conn_opts *o, eice_now now, eice_error *e)
@@ -26557,6 +27061,10 @@ eice_conn *eice_conn_new(const eice_conn_opts *o, eice_now now, eice_error *e)
         c->calls[i].link = -1;
     }
     c->retry_quota = EICEI_RETRY_QUOTA;
+    if (c->o.key_cache == NULL) {
+        c->own_keys.priv.text.alloc = &c->alloc;
+        c->o.key_cache = &c->own_keys;
+    }
     eicei_conn_defaults(c);
     if (eicei_conn_begin(c) != EICE_OK) {
         eice_fail(e, c->cred.error.code, EICE_STAGE_CREDENTIALS, "%s",
@@ -26586,6 +27094,7 @@ void eice_conn_free(eice_conn *c)
     eice_blob_free(&c->endpoints);
     eice_blob_free(&c->known);
     eice_cred_wipe(&c->cred);
+    eice_key_cache_wipe(&c->own_keys);
     eice_drbg_wipe(&c->random);
     alloc = c->alloc;
     eice_wipe(c, sizeof *c);
@@ -26711,6 +27220,16 @@ const eice_endpoint *eice_conn_endpoint(const eice_conn *c)
 const char *eice_conn_provider(const eice_conn *c)
 {
     return c->cred.provider;
+}
+
+bool eice_conn_note(const eice_conn *c, size_t index, eice_pair *note)
+{
+    return eice_cred_note(&c->cred, index, note);
+}
+
+int64_t eice_conn_expires(const eice_conn *c)
+{
+    return c->cred.expires_unix_s;
 }
 
 const char *eice_conn_region(const eice_conn *c)
@@ -28187,6 +28706,7 @@ EICEI_PRIVATE void eicei_need_answer(eice_posix *x, eicei_peer *p,
     case EICE_NEED_FETCH: /* eice_conn's own */
     case EICE_NEED_STS:
     case EICE_NEED_TIME:
+    case EICE_NEED_KEYS:
     case EICE_NEED_NONE:
         return;
     }

@@ -156,9 +156,10 @@ static void provide(link_t *l, const eice_need *need)
     case EICE_NEED_SAVE:
         a.code = eice_posix_write_file(text, need->text, NULL);
         break;
-    case EICE_NEED_FETCH: /* these three eice_conn answers itself */
+    case EICE_NEED_FETCH: /* these eice_conn answers itself */
     case EICE_NEED_STS:
     case EICE_NEED_TIME:
+    case EICE_NEED_KEYS:
     case EICE_NEED_PROMPT: /* nobody is asked here, nothing is run */
     case EICE_NEED_PROCESS:
     case EICE_NEED_HOSTKEY:

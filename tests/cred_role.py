@@ -5,6 +5,7 @@
 """
 
 import os
+import re
 import sys
 
 from e2elib import ROOT, check, contains, equal, json_line, main, matches, test
@@ -218,6 +219,47 @@ def what_verbose_shows(w):
     matches(said, r"sts AssumeRole request id", "trail")
     matches(said, r"credentials +role arn:aws:iam::\d+:role/Ops \(profile ops\)", "trail")
     check(w.sim.world.credential("admin")["secret"] not in said, "the secret is shown")
+
+
+def notes(text):
+    """What -v says of each provider, in order."""
+    return re.findall(r"(?m)^eice: ([a-zA-Z][a-zA-Z_ ]*?) {2,}([^ ].*)$", text)
+
+
+@test
+def why_the_others_did_not(w):
+    profiles(w, ops=role("Ops", "source_profile = base"))
+    got = notes(w.eice("--profile", "ops", "whoami", "-v", env=env(w)).expect(0).err)
+    equal([n for n in got if n[0] in ("environment", "role", "credentials file")],
+          [("environment", "the environment counts only without --profile"),
+           ("role", "its keys come from profile base"),
+           ("credentials file", "answered: profile base (~/.aws/credentials)"),
+           ("role", f"answered: role {role_arn('Ops')} (profile ops)")], "notes")
+    check(("web identity", "the environment counts only without --profile, and profile base has "
+           "no web_identity_token_file") in got, f"no web identity in {got}")
+    check(("config file", "not tried any more") in got, f"no rest in {got}")
+    said = json_line(w.eice("--profile", "ops", "whoami", "--json", env=env(w)).expect(0).text)
+    equal([(x["Name"], x["Outcome"]) for x in said["Providers"]], got, "the same in JSON")
+    matches(said["Expires"], r"^20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ$", "end of the keys")
+    matches(w.eice("--profile", "ops", "whoami", env=env(w)).expect(0).text,
+            r"(?m)^until     20\d\d-\d\d-\d\dT", "end of the keys")
+
+
+@test
+def why_none_did(w):
+    result = w.eice("whoami", "-v", env=env(w)).expect(1)
+    got = dict(notes(result.err))
+    for name, why in (("environment", "AWS_ACCESS_KEY_ID is not set"),
+                      ("role", "profile default has no role_arn"),
+                      ("credential_process", "profile default has no credential_process"),
+                      ("container", "AWS_CONTAINER_CREDENTIALS_FULL_URI is not set"),
+                      ("instance metadata", "AWS_EC2_METADATA_DISABLED is true")):
+        equal(got.get(name), why, name)
+    contains(result.err, "credentials no provider: no credentials", "trail")
+    profiles(w, closed=role("Closed", "source_profile = base"))
+    result = w.eice("--profile", "closed", "whoami", "-v", env=env(w)).expect(1)
+    matches(result.err, r"credentials role: not allowed", "trail")
+    matches(dict(notes(result.err))["role"], r"^failed: .*AccessDenied", "note")
 
 
 if __name__ == "__main__":

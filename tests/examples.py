@@ -262,6 +262,27 @@ def aws_call(world):
     expect_match(done.stderr, "DescribeSubnets.*SignatureDoesNotMatch", "its error")
 
 
+def own_keys(world):
+    """A provider of the caller's own: its keys, none, and a vault that is shut."""
+    def vault(*lines):
+        path = os.path.join(world.home, "vault")
+        with open(path, "w", encoding="utf-8") as f:
+            f.write("\n".join(lines) + "\n" if lines else "")
+        return world.run("10_own_keys", path)
+    entry = world.sim.world.credential("temporary")
+    status, out, errors = vault(entry["access_key"], entry["secret"], entry["token"], "4102444800")
+    expect((status, out, errors), (0, entry["arn"] + ", with keys from the vault\n", ""), "keys")
+    status, out, _ = vault()
+    expect_match(out, "user/admin, with keys from environment", "an empty vault")
+    entry = world.sim.world.credential("expired")
+    status, _, errors = vault(entry["access_key"], entry["secret"], entry["token"])
+    expect(status, 1, "the status with expired keys")
+    expect_match(errors, "(the vault).*ExpiredToken", "its error")
+    status, _, errors = world.run("10_own_keys", world.home + "/none")
+    expect(status, 1, "the status without a vault")
+    expect_match(errors, "the vault .*/none cannot be read", "its error")
+
+
 def every_example_is_run(_):
     with open(os.path.abspath(__file__), encoding="utf-8") as f:
         text = f.read()
@@ -274,7 +295,7 @@ TESTS = [("examples: quick start of the manual", quick_start),
          ("examples: 01_proxycommand", proxycommand), ("examples: 02_exec", remote_command),
          ("examples: 04_event_loop", event_loop), ("examples: 05_callbacks", callbacks),
          ("examples: 07_presign_only", presign), ("examples: 08_push_key", push_key),
-         ("examples: 09_aws_call", aws_call),
+         ("examples: 09_aws_call", aws_call), ("examples: 10_own_keys", own_keys),
          ("examples: none is forgotten", every_example_is_run)]
 
 

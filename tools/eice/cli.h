@@ -38,6 +38,7 @@ typedef struct cli_words {
 typedef struct cli {
     const char *command;   /* as typed: "ssh", ... */
     eice_conn_opts conn;
+    eice_key_cache keys;   /* of all connections */
     const char *connect_to[CLI_CONNECT_TO];
     char known_hosts[1024];
     char user[64];         /* from user@target */

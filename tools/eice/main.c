@@ -166,6 +166,7 @@ static void defaults(cli *c)
     c->escape = '~';
     c->err_fd = 2;
     c->conn.connect_to = c->connect_to;
+    c->conn.key_cache = &c->keys;
     if (state != NULL && state[0] == '/') {
         snprintf(c->known_hosts, sizeof c->known_hosts,
                  "%s/eice/known_hosts", state);
@@ -217,6 +218,7 @@ static void cli_forget(cli *c)
 {
     cli_forward_forget(c);
     cli_login_key_forget();
+    eice_key_cache_wipe(&c->keys);
     free(c->config_text);
 }
 
