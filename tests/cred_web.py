@@ -57,6 +57,20 @@ def from_a_profile(w):
 
 
 @test
+def an_elliptic_issuer(w):
+    """ES256 (RFC 7518 3.4): two numbers, not DER; the key must be the one of the algorithm."""
+    good = w.sim.oidc.token(alg="ES256")
+    whoami(w, web(w, token=good))
+    head, body, signature = good.split(".")
+    other = w.sim.oidc.token(alg="ES256", sub="repo:example/other").split(".")
+    rsa = w.sim.oidc.token().split(".")
+    for token in (f"{head}.{body}.{other[2]}", f"{head}.{body}.{rsa[2]}",
+                  f"{rsa[0]}.{body}.{signature}", f"{head}.{body}.{signature[:-6]}",
+                  w.sim.oidc.token(alg="ES256", kid="1")):
+        refused(w, web(w, token=token), code="InvalidIdentityToken")
+
+
+@test
 def a_shell_with_it(w):
     equal(w.eice("-q", "ssh", "web-1", "echo", "x", env=web(w)).expect(0).text, "x\n", "output")
 
