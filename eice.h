@@ -14506,6 +14506,7 @@ EICE_API void eice_tunnel_wipe(eice_tunnel *t)
     X(SECRET, "AWS_SECRET_ACCESS_KEY")                                        \
     X(TOKEN, "AWS_SESSION_TOKEN")                                             \
     X(OLD_TOKEN, "AWS_SECURITY_TOKEN")                                        \
+    X(EXPIRATION, "AWS_CREDENTIAL_EXPIRATION")                                \
     X(PROFILE, "AWS_PROFILE")                                                 \
     X(DEFAULT_PROFILE, "AWS_DEFAULT_PROFILE")                                 \
     X(CREDENTIALS_FILE, "AWS_SHARED_CREDENTIALS_FILE")                        \
@@ -15663,9 +15664,12 @@ EICEI_PRIVATE eicei_cred_verdict eicei_cred_load_env(
     k.secret_access_key = eicei_cred_env(r->c, EICEI_ENV_SECRET);
     k.session_token = eice_str_c(eicei_cred_pick(
         r, EICEI_ENV_TOKEN, EICEI_ENV_OLD_TOKEN, EICEI_CRED_NO));
-    return k.access_key_id.len == 0 || eicei_cred_no_env(r)
-               ? EICEI_CRED_NOTHING
-               : eicei_cred_accept(r->c, &k, "environment");
+    if (k.access_key_id.len == 0 || eicei_cred_no_env(r)) {
+        return EICEI_CRED_NOTHING;
+    }
+    (void)eice_time_iso_parse(eicei_cred_env(r->c, EICEI_ENV_EXPIRATION),
+                              &r->c->expires_unix_s);
+    return eicei_cred_accept(r->c, &k, "environment");
 }
 
 EICEI_PRIVATE eicei_cred_verdict eicei_cred_load_file(eicei_cred_run *r,

@@ -246,6 +246,13 @@ def why_the_others_did_not(w):
 
 
 @test
+def the_end_of_keys_in_the_environment(w):
+    for text, wanted in (("2099-01-02T03:04:05Z", "2099-01-02T03:04:05Z"), ("soon", None)):
+        said = w.eice("whoami", "--json", env=w.env(AWS_CREDENTIAL_EXPIRATION=text)).expect(0)
+        equal(json_line(said.text).get("Expires"), wanted, "end")
+
+
+@test
 def why_none_did(w):
     result = w.eice("whoami", "-v", env=env(w)).expect(1)
     got = dict(notes(result.err))
