@@ -1917,6 +1917,62 @@ static void test_error_vectors(void)
     }
 }
 
+/* ---- the hosts of serial consoles -------------------------------------- */
+
+static const struct {
+    const char *region;
+    bool other;
+    const char *host;
+    const char *print; /* how it begins; "": AWS publishes none */
+} serial_hosts[] = {
+    {"eu-west-1", false, "serial-console.ec2-instance-connect.eu-west-1.aws",
+     "SHA256:h2AaGAWO4H"},
+    {"us-east-1", false, "serial-console.ec2-instance-connect.us-east-1.aws",
+     "SHA256:dXwn5ma/xa"},
+    {"us-gov-west-1", false,
+     "serial-console.ec2-instance-connect.us-gov-west-1.amazonaws.com",
+     "SHA256:kfOFRWLaOZ"},
+    {"af-south-1", false, "ec2-serial-console.af-south-1.api.aws",
+     "SHA256:RMWWZ2fVeP"},
+    {"cn-northwest-1", false,
+     "ec2-serial-console.cn-northwest-1.api.amazonwebservices.com.cn",
+     "SHA256:TdgrNZkiQO"},
+    {"xx-new-1", false, "serial-console.ec2-instance-connect.xx-new-1.aws", ""},
+    {"xx-new-1", true, "ec2-serial-console.xx-new-1.api.aws", ""},
+};
+
+static void test_serial_hosts(void)
+{
+    eice_conn *c = (eice_conn *)calloc(1, sizeof *c);
+    char print[EICE_FINGERPRINT];
+    uint8_t digest[32];
+    size_t i;
+
+    for (i = 0; i < sizeof serial_hosts / sizeof serial_hosts[0]; i++) {
+        c->cred.settings.region = serial_hosts[i].region;
+        snprintf(c->instance_id, sizeof c->instance_id, "i-0123456789abcdef0");
+        c->serial_other = serial_hosts[i].other;
+        eicei_serial_choose(c);
+        CHECK_TEXT(c->tunnel_host, serial_hosts[i].host);
+        CHECK_TEXT(c->o.user, "i-0123456789abcdef0.port0");
+        CHECK(strncmp(eicei_serial_print(c, print), serial_hosts[i].print,
+                      17) == 0);
+    }
+    c->o.serial_host = "console.example";
+    eicei_serial_choose(c);
+    CHECK_TEXT(c->tunnel_host, "console.example");
+    CHECK_TEXT(eicei_serial_print(c, print), "");
+    free(c);
+    for (i = 0; i < EICEI_LEN(eicei_serial_hosts); i++) {
+        const char *text = eicei_serial_hosts[i].print;
+
+        CHECK_INT((int)strlen(text), 43);
+        CHECK_INT((int)eice_base64_decode(eice_str_c(text), digest,
+                                          sizeof digest), 32);
+        CHECK_INT((int)eicei_serial_row(eicei_serial_hosts[i].region), (int)i);
+    }
+}
+
 static const test_case tests[] = {
     { "aws: places", test_places },
     { "aws: a place needs room", test_place_room },
@@ -1956,6 +2012,7 @@ static const test_case tests[] = {
     { "aws: instances of the vectors", test_ec2_vectors },
     { "aws: other answers of the vectors", test_other_vectors },
     { "aws: errors of the vectors", test_error_vectors },
+    { "aws: hosts of serial consoles", test_serial_hosts },
 };
 
 TEST_MAIN(tests)
