@@ -652,7 +652,7 @@ typedef enum eice_stage {
     X(SSH_TIMEOUT, -904, "no answer from the SSH server", "try again")        \
     X(HOST_KEY_CHANGED, -905, "the host key changed",                         \
       "if the instance was replaced on purpose, remove the line named from "  \
-      "the known_hosts file")                                                 \
+      "the known_hosts file; --hostkey-policy console asks its console")      \
     X(HOST_KEY_UNKNOWN, -906, "the host key is unknown",                      \
       "add it to the known_hosts file, or use --hostkey-policy tofu")         \
     X(HOST_KEY_REVOKED, -907, "the host key is revoked", "do not connect")    \
@@ -25913,13 +25913,14 @@ EICEI_PRIVATE void eicei_console_step(eice_conn *c)
 EICEI_PRIVATE const char *eicei_console_remedy(const eice_conn *c)
 {
     static const char *const texts[] = {
-        "",
+        "its console shows no keys: find out whether it was set up anew, "
+        "and only then remove the line named",
         "its console shows this key: the instance was set up anew; remove "
         "the line named to accept it",
         "its console shows other keys: do not connect, something else may "
         "answer at its address"};
 
-    return texts[c->console_says];
+    return c->console_done ? texts[c->console_says] : "";
 }
 
 EICEI_PRIVATE void eicei_hostkey_fail(eice_conn *c, eice_err code,
