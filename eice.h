@@ -3386,7 +3386,8 @@ EICE_API void eice_conn_app_out_ack(eice_conn *c, size_t n);
 /* The session once EICE_OPEN (NULL before); it belongs to the connection. */
 EICE_API eice_ssh *eice_conn_ssh(eice_conn *c);
 #endif
-/* Ends in good order: SSH disconnect, WebSocket Close; DONE within a second. */
+/* Ends in good order: SSH disconnect, WebSocket Close; DONE within a second.
+ * With CALLS, once open, at once: calls that are not done are cancelled. */
 EICE_API void eice_conn_close(eice_conn *c);
 /* Ends at once with EICE_E_CANCELLED, in any state, safe twice. */
 EICE_API void eice_conn_cancel(eice_conn *c);
@@ -27109,6 +27110,10 @@ void eice_conn_free(eice_conn *c)
 void eice_conn_close(eice_conn *c)
 {
     if (c->state != EICEI_CONN_RUN) {
+        return;
+    }
+    if (c->open && c->o.goal == EICE_GOAL_CALLS) {
+        eicei_conn_over(c);
         return;
     }
     if (!eicei_tunnel_live(c)) {

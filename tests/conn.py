@@ -29,7 +29,7 @@ LIMIT = 100  # seconds of one test
 # every so many of them, each run (EICE_SEED) from another first one.
 STRIDE = {"conn_cancel_ssh": 13, "conn_free_ssh": 29, "conn_close_ssh": 37, "conn_memory_ssh": 9,
           "conn_cancel_tunnel": 3, "conn_free_tunnel": 7, "conn_close_tunnel": 9,
-          "conn_close_push": 3}
+          "conn_close_push": 3, "conn_free_calls": 3}
 
 
 

@@ -607,6 +607,16 @@ static void conn_cancel_identity(void)
     stop_everywhere(EICE_GOAL_IDENTITY, STOP_CANCEL);
 }
 
+static void conn_cancel_calls(void)
+{
+    stop_everywhere(EICE_GOAL_CALLS, STOP_CANCEL);
+}
+
+static void conn_free_calls(void)
+{
+    stop_everywhere(EICE_GOAL_CALLS, STOP_FREE);
+}
+
 static void conn_cancel_push(void)
 {
     stop_everywhere(EICE_GOAL_PUSH, STOP_CANCEL);
@@ -683,6 +693,11 @@ static void starve(eice_goal goal, void (*run)(world *w))
 static void conn_memory_identity(void)
 {
     starve(EICE_GOAL_IDENTITY, world_run);
+}
+
+static void conn_memory_calls(void)
+{
+    starve(EICE_GOAL_CALLS, world_run);
 }
 
 static void conn_memory_push(void)
@@ -979,6 +994,8 @@ static const test_case tests[] = {
     {"conn_all_refused", conn_all_refused},
     {"conn_black_holes", conn_black_holes},
     {"conn_cancel_identity", conn_cancel_identity},
+    {"conn_cancel_calls", conn_cancel_calls},
+    {"conn_free_calls", conn_free_calls},
     {"conn_cancel_push", conn_cancel_push},
     {"conn_cancel_tunnel", conn_cancel_tunnel},
     {"conn_cancel_ssh", conn_cancel_ssh},
@@ -988,6 +1005,7 @@ static const test_case tests[] = {
     {"conn_close_tunnel", conn_close_tunnel},
     {"conn_close_ssh", conn_close_ssh},
     {"conn_memory_identity", conn_memory_identity},
+    {"conn_memory_calls", conn_memory_calls},
     {"conn_memory_push", conn_memory_push},
     {"conn_memory_tunnel", conn_memory_tunnel},
     {"conn_memory_ssh", conn_memory_ssh},

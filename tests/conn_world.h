@@ -84,6 +84,7 @@ typedef struct world {
     eice_conn_opts o;
     const char *rule;       /* of o.connect_to */
     eice_error error;       /* of the connection, kept after it is freed */
+    eice_call calls[2];     /* of EICE_GOAL_CALLS */
     heap heap;
     eice_alloc alloc;
     int fd[EICE_CONN_SLOTS];
@@ -833,8 +834,41 @@ static bool world_start(world *w)
     w->c = eice_conn_new(&w->o, world_now(w), &e);
     if (w->c == NULL) {
         w->error = e;
+    } else if (w->o.goal == EICE_GOAL_CALLS) {
+        w->calls[0].op = EICE_OP_DESCRIBE_VPCS;
+        w->calls[1].op = EICE_OP_DESCRIBE_SUBNETS;
+        (void)eice_conn_call(w->c, &w->calls[0]);
+        (void)eice_conn_call(w->c, &w->calls[1]);
     }
     return w->c != NULL;
+}
+
+/* When all calls are done nothing else is to be done. */
+static void world_calls(world *w)
+{
+    if (w->c != NULL && w->o.goal == EICE_GOAL_CALLS && !w->stopped
+        && w->calls[0].done && w->calls[1].done) {
+        w->was_open = (eice_conn_state(w->c) & EICE_OPEN) != 0;
+        eice_conn_close(w->c);
+    }
+}
+
+/* Is this how a call may have ended, when memory or time were short? */
+static void world_check_calls(world *w)
+{
+    size_t i;
+
+    for (i = 0; i < 2 && w->o.goal == EICE_GOAL_CALLS; i++) {
+        const eice_call *k = &w->calls[i];
+
+        if (!k->done
+            || (k->error.code != EICE_OK && k->error.code != EICE_E_MEMORY
+                && k->error.code != EICE_E_CANCELLED
+                && k->error.code != w->error.code)) {
+            world_wrong(w, "call %d ends with %s", (int)i,
+                        k->done ? eice_err_name(k->error.code) : "nothing");
+        }
+    }
 }
 
 /* Runs until one of the flags is there, or the end. */
@@ -845,6 +879,7 @@ static void world_until(world *w, unsigned flags)
         if (world_turn(w)) {
             return;
         }
+        world_calls(w);
         if (++w->turns > WORLD_TURNS
             || time(NULL) - w->began > WORLD_SECONDS) {
             world_wrong(w, "no end in sight after event %lu, turn %lu",
@@ -888,6 +923,7 @@ static void world_run(world *w)
         world_check_over(w);
     }
     world_free(w);
+    world_check_calls(w);
 }
 
 /* Did it do all it was for? */
@@ -898,6 +934,9 @@ static bool world_good(const world *w)
     }
     if (w->o.goal == EICE_GOAL_SSH) {
         return w->status == 42 && strcmp(w->output, "hello\n") == 0;
+    }
+    if (w->o.goal == EICE_GOAL_CALLS) {
+        return w->calls[0].items > 0 && w->calls[1].items > 0;
     }
     return w->o.goal != EICE_GOAL_TUNNEL || w->received == WORLD_ECHO;
 }
