@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "test.h"
@@ -39,6 +40,53 @@ struct passwd *small_getpwuid(uid_t uid);
 #undef vfprintf
 #undef vsnprintf
 #undef getpwuid
+
+#undef stdout
+#undef stderr
+#define stdout small_stdout
+#define stderr small_stderr
+#define fflush small_fflush
+#define fwrite small_fwrite
+#define fputs small_fputs
+#define fputc small_fputc
+#define putchar small_putchar
+#define puts small_puts
+#define ferror small_ferror
+#define fdopen small_fdopen
+#define fclose small_fclose
+#define __stdio_exit small_stdio_exit
+#define __stdio_exit_needed small_stdio_exit_needed
+int small_fflush(FILE *file);
+size_t small_fwrite(const void *data, size_t size, size_t count, FILE *file);
+int small_fputs(const char *text, FILE *file);
+int small_fputc(int c, FILE *file);
+int small_putchar(int c);
+int small_puts(const char *text);
+int small_ferror(FILE *file);
+FILE *small_fdopen(int fd, const char *mode);
+int small_fclose(FILE *file);
+#include "../tools/musl/stdio.c"
+
+#define clock_gettime small_clock_gettime
+#define __clock_gettime small_musl_gettime
+#define time small_time
+int small_clock_gettime(clockid_t id, struct timespec *now);
+time_t small_time(time_t *out);
+#include "../tools/musl/clock.c"
+#undef clock_gettime
+#undef time
+
+#undef stdout
+#undef stderr
+#undef fflush
+#undef fwrite
+#undef fputs
+#undef fputc
+#undef putchar
+#undef puts
+#undef ferror
+#undef fdopen
+#undef fclose
 
 /* The format is a literal both times: the compiler checks it. */
 #define SAME(cap, ...)                                                        \
@@ -119,6 +167,100 @@ static void test_musl_files(void)
     fclose(f);
 }
 
+/* What waits on the other end of a pipe, at most cap bytes. */
+static size_t piped(int fd, char *out, size_t cap)
+{
+    const ssize_t n = read(fd, out, cap);
+
+    return n > 0 ? (size_t)n : 0;
+}
+
+static void test_musl_stream(void)
+{
+    static char big[3000];
+    char back[8000];
+    int ends[2];
+    FILE *f;
+
+    CHECK_INT(pipe(ends), 0);
+    CHECK_INT(fcntl(ends[0], F_SETFL, O_NONBLOCK), 0);
+    f = small_fdopen(ends[1], "w");
+    CHECK(f != NULL);
+    CHECK(small_fputs("one", f) >= 0);
+    CHECK_INT(small_fputc('\n', f), '\n');
+    CHECK_INT((int)piped(ends[0], back, sizeof back), 0); /* no terminal */
+    CHECK_INT(small_fflush(f), 0);
+    CHECK_INT((int)piped(ends[0], back, sizeof back), 4);
+    CHECK(memcmp(back, "one\n", 4) == 0);
+
+    memset(big, 'b', sizeof big);
+    CHECK_INT((int)small_fwrite("<", 1, 1, f), 1);
+    CHECK_INT((int)small_fwrite(big, 1, 1023, f), 1023); /* just full */
+    CHECK_INT((int)piped(ends[0], back, sizeof back), 0);
+    CHECK_INT((int)small_fwrite(">", 1, 1, f), 1);
+    CHECK_INT((int)piped(ends[0], back, sizeof back), 1024);
+    CHECK(back[0] == '<' && back[1023] == 'b');
+    CHECK_INT((int)small_fwrite(big, 1, sizeof big, f), (int)sizeof big);
+    CHECK_INT((int)piped(ends[0], back, sizeof back), 1 + (int)sizeof big);
+    CHECK(back[0] == '>' && back[sizeof big] == 'b');
+
+    CHECK(small_fputs("last", f) >= 0);
+    CHECK_INT(small_fclose(f), 0);
+    CHECK_INT((int)piped(ends[0], back, sizeof back), 4);
+    CHECK_INT(close(ends[0]), 0);
+}
+
+static void test_musl_full(void)
+{
+    FILE *const f = small_fdopen(open("/dev/full", O_WRONLY), "w");
+
+    CHECK(f != NULL);
+    CHECK(small_fputs("lost", f) >= 0);
+    CHECK_INT(small_ferror(f), 0);
+    CHECK_INT(small_fflush(f), EOF);
+    CHECK(small_ferror(f) != 0);
+    CHECK_INT(small_fputs("more", f), EOF);
+    CHECK_INT(small_fclose(f), EOF);
+}
+
+/* stdout is kept until the end of the program, stderr is not. */
+static void test_musl_standard(void)
+{
+    const int kept[] = {dup(STDOUT_FILENO), dup(STDERR_FILENO)};
+    char back[100];
+    int ends[2];
+    size_t n;
+
+    CHECK_INT(pipe(ends), 0);
+    CHECK(dup2(ends[1], STDOUT_FILENO) >= 0);
+    CHECK(dup2(ends[1], STDERR_FILENO) >= 0);
+    small_puts("out");
+    small_putchar('!');
+    small_fputs("err", small_stderr);
+    small_stdio_exit_needed();
+    CHECK(dup2(kept[0], STDOUT_FILENO) >= 0);
+    CHECK(dup2(kept[1], STDERR_FILENO) >= 0);
+    n = piped(ends[0], back, sizeof back);
+    CHECK_INT((int)n, 8);
+    CHECK(memcmp(back, "errout\n!", 8) == 0);
+}
+
+static void test_musl_clock(void)
+{
+    struct timespec before;
+    struct timespec now;
+    time_t seconds;
+
+    CHECK_INT(clock_gettime(CLOCK_MONOTONIC, &before), 0);
+    CHECK_INT(small_clock_gettime(CLOCK_MONOTONIC, &now), 0);
+    CHECK(now.tv_sec > before.tv_sec
+          || (now.tv_sec == before.tv_sec && now.tv_nsec >= before.tv_nsec));
+    CHECK(now.tv_sec - before.tv_sec < 60);
+    CHECK_INT(small_clock_gettime((clockid_t)12345, &now), -1);
+    CHECK(small_time(&seconds) - time(NULL) < 2);
+    CHECK(seconds - time(NULL) > -60);
+}
+
 /* Accounts that only another name service knows are left out. */
 static void test_musl_passwd(void)
 {
@@ -147,6 +289,10 @@ static const test_case tests[] = {
     {"musl: numbers", test_musl_numbers},
     {"musl: texts", test_musl_texts},
     {"musl: files", test_musl_files},
+    {"musl: stream", test_musl_stream},
+    {"musl: full disk", test_musl_full},
+    {"musl: stdout and stderr", test_musl_standard},
+    {"musl: clock", test_musl_clock},
     {"musl: passwd", test_musl_passwd},
 };
 
