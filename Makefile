@@ -24,9 +24,16 @@ help: ## this list
 FLAVOURS = musl native asan tsan stock
 DEPS_FOR ?= musl native asan
 
+# Without the passes that -Oz has and that make this program larger; found by
+# trying each: 4 kB.  The ciphers are as fast as with them.
+SMALLER = -fno-jump-tables -fno-tree-dominator-opts -fno-tree-tail-merge \
+    -fno-tree-loop-ivcanon -fno-inline-functions-called-once \
+    -fsplit-wide-types-early -fno-shrink-wrap \
+    $(if $(filter x86_64,$(shell uname -m)),-malign-data=abi)
+
 CC_musl ?= musl-gcc
 AR_musl ?= gcc-ar
-CFLAGS_musl ?= -Oz -flto=auto -ffunction-sections -fdata-sections \
+CFLAGS_musl ?= -Oz -flto=auto -ffunction-sections -fdata-sections $(SMALLER) \
     -fno-asynchronous-unwind-tables -fno-unwind-tables -fno-pic -fno-pie
 LDFLAGS_musl ?= -Oz -flto=auto -flto-partition=one -static -no-pie -s \
     -Wl,--gc-sections,--build-id=none,-z,noseparate-code,-z,norelro

@@ -25295,7 +25295,8 @@ EICEI_PRIVATE void eicei_choose(eice_conn *c)
 
 /* ---- the key ----------------------------------------------------------- */
 
-/* Texts of the key that is pushed: the caller's, or an ephemeral one. */
+/* Texts of the key that is pushed: the caller's, or an ephemeral one, which is
+ * of use to an SSH session only. */
 EICEI_PRIVATE void eicei_key_make(eice_conn *c)
 {
     eice_buf b;
@@ -25304,7 +25305,7 @@ EICEI_PRIVATE void eicei_key_make(eice_conn *c)
     ptrdiff_t n;
 
     eice_buf_init(&b, c->key_line, sizeof c->key_line - 1);
-    if (c->o.public_key.len > 0) {
+    if (!EICE_HAS_SSH || c->o.public_key.len > 0) {
         n = eice_key_parse(eice_str_trim(c->o.public_key), c->key_blob,
                            sizeof c->key_blob, &type, &comment);
         c->key_blob_len = n > 0 ? (size_t)n : 0;
