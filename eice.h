@@ -14531,6 +14531,7 @@ EICE_API void eice_tunnel_wipe(eice_tunnel *t)
     X(REQUESTS_CA_BUNDLE, "REQUESTS_CA_BUNDLE")                               \
     X(SSL_CERT_FILE, "SSL_CERT_FILE")                                         \
     X(MAX_ATTEMPTS, "AWS_MAX_ATTEMPTS")                                       \
+    X(RETRY_MODE, "AWS_RETRY_MODE")                                           \
     X(HTTPS_PROXY_LOWER, "https_proxy")                                       \
     X(HTTPS_PROXY, "HTTPS_PROXY")                                             \
     X(HTTP_PROXY_LOWER, "http_proxy")                                         \
@@ -14551,6 +14552,7 @@ EICE_API void eice_tunnel_wipe(eice_tunnel *t)
     X(IMDS_DISABLED, "AWS_EC2_METADATA_DISABLED")                             \
     X(IMDS_URL, "AWS_EC2_METADATA_SERVICE_ENDPOINT")                          \
     X(IMDS_MODE, "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE")                    \
+    X(IMDS_SIX, "AWS_IMDS_USE_IPV6")                                          \
     X(IMDS_SECONDS, "AWS_METADATA_SERVICE_TIMEOUT")                           \
     X(IMDS_ATTEMPTS, "AWS_METADATA_SERVICE_NUM_ATTEMPTS")
 
@@ -14583,6 +14585,7 @@ static const char *const eicei_cred_env_names[EICEI_ENV_COUNT] = {
     X(SERVICES, "services")                                                   \
     X(CA_BUNDLE, "ca_bundle")                                                 \
     X(MAX_ATTEMPTS, "max_attempts")                                           \
+    X(RETRY_MODE, "retry_mode")                                               \
     X(ROLE, "role_arn")                                                       \
     X(ROLE_SESSION, "role_session_name")                                      \
     X(SOURCE_PROFILE, "source_profile")                                       \
@@ -14600,6 +14603,7 @@ static const char *const eicei_cred_env_names[EICEI_ENV_COUNT] = {
     X(PROCESS, "credential_process")                                          \
     X(IMDS_URL, "ec2_metadata_service_endpoint")                              \
     X(IMDS_MODE, "ec2_metadata_service_endpoint_mode")                        \
+    X(IMDS_SIX, "imds_use_ipv6")                                              \
     X(IMDS_SECONDS, "metadata_service_timeout")                               \
     X(IMDS_ATTEMPTS, "metadata_service_num_attempts")
 
@@ -15397,14 +15401,26 @@ EICEI_PRIVATE bool eicei_cred_roots(eicei_cred_run *r)
     return true;
 }
 
+/* Of the modes only the number of attempts that is usual in them is taken:
+ * all calls are tried again as in standard mode. */
 EICEI_PRIVATE bool eicei_cred_attempts(eicei_cred_run *r)
 {
+    const eice_str mode = eice_str_c(eicei_cred_pick(
+        r, EICEI_ENV_RETRY_MODE, EICEI_CRED_NO, EICEI_KEY_RETRY_MODE));
     const char *const text = eicei_cred_pick(r, EICEI_ENV_MAX_ATTEMPTS,
                                              EICEI_CRED_NO,
                                              EICEI_KEY_MAX_ATTEMPTS);
     const eice_str s = eice_str_c(text);
-    uint64_t n = r->c->settings.max_attempts;
+    const bool legacy = eice_str_is(mode, "legacy");
+    uint64_t n = legacy ? 5 : r->c->settings.max_attempts;
 
+    if (mode.len > 0 && !legacy && !eice_str_is(mode, "standard")
+        && !eice_str_is(mode, "adaptive")) {
+        eice_fail(&r->c->error, EICE_E_CONFIG, EICE_STAGE_CONFIG,
+                  "AWS_RETRY_MODE or retry_mode is \"%S\", which is none of "
+                  "standard, adaptive and legacy", &mode);
+        return false;
+    }
     if (s.len > 0 && (!eice_str_u64(s, 1000, &n) || n == 0)) {
         eice_fail(&r->c->error, EICE_E_CONFIG, EICE_STAGE_CONFIG,
                   "AWS_MAX_ATTEMPTS or max_attempts is \"%S\", not a number "
@@ -16262,7 +16278,10 @@ EICEI_PRIVATE bool eicei_cred_imds_place(eicei_cred_run *r)
         r, EICEI_ENV_IMDS_MODE, EICEI_CRED_NO, EICEI_KEY_IMDS_MODE));
     const eice_str given = eice_str_c(eicei_cred_pick(
         r, EICEI_ENV_IMDS_URL, EICEI_CRED_NO, EICEI_KEY_IMDS_URL));
-    const bool six = eice_str_is_nocase(mode, "ipv6");
+    const bool six = eice_str_is_nocase(mode, "ipv6")
+                     || (mode.len == 0
+                         && eicei_cred_flag(r, false, EICEI_ENV_IMDS_SIX,
+                                            EICEI_KEY_IMDS_SIX));
     unsigned seconds = 1;
     eice_url url;
 

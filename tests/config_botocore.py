@@ -68,7 +68,10 @@ def settings(config, told):
     session = botocore.session.Session(profile=config.profile)
     get = session.get_config_variable
     answer = {"region": get("region") or "", "ca_bundle": get("ca_bundle") or
-              os.environ.get("REQUESTS_CA_BUNDLE", ""), "attempts": str(get("max_attempts") or 3)}
+              os.environ.get("REQUESTS_CA_BUNDLE", "")}
+    mode = os.environ.get("AWS_RETRY_MODE") or session.get_scoped_config().get("retry_mode")
+    # Without a mode botocore's is legacy; that of the AWS CLI, and ours, is standard.
+    answer["attempts"] = str(get("max_attempts") or (5 if mode == "legacy" else 3))
     region, flags = botocore.client.ClientCreator._normalize_fips_region(
         None, answer["region"], None)
     answer["region"] = region
@@ -122,6 +125,9 @@ def numbers_and_paths(rng, env, pairs):
         env["AWS_MAX_ATTEMPTS"] = str(rng.randint(1, 9))
     if rng.random() < 0.3:
         pairs["max_attempts"] = str(rng.randint(1, 9))
+    for where, name in ((env, "AWS_RETRY_MODE"), (pairs, "retry_mode")):
+        if rng.random() < 0.2:
+            where[name] = rng.choice(["standard", "adaptive", "legacy"])
     for where, name in ((env, "AWS_CA_BUNDLE"), (pairs, "ca_bundle"), (env, "REQUESTS_CA_BUNDLE")):
         if rng.random() < 0.25:
             where[name] = f"/etc/{base.word(rng, 'ca')}.pem"

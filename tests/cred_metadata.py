@@ -162,6 +162,8 @@ def attempts_and_modes(w):
                     error="CONFIG")
         refused(w, imds(w, m, AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE="IPv5"), "neither",
                 error="CONFIG")
+        refused(w, w.env(*KEYS, AWS_EC2_METADATA_DISABLED="", AWS_IMDS_USE_IPV6="true"),
+                "fd00:ec2::254", error="NO_CREDENTIALS")
         refused(w, w.env(*KEYS, AWS_EC2_METADATA_SERVICE_ENDPOINT="ftp://x/"),
                 "not a URL of http", error="CONFIG")
 

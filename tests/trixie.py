@@ -9,9 +9,11 @@ only the parts whose name contains it. Prints PASS, FAIL and SKIP lines.
 """
 
 import contextlib
+import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -188,6 +190,69 @@ def aws_cli():
             raise Wrong(f"ssh through open-tunnel: {said!r}")
 
 
+SSO_CONFIG = """[profile dev]
+sso_session = corp
+sso_account_id = 123456789012
+sso_role_name = Developer
+region = eu-west-1
+[profile old]
+sso_start_url = https://old.example/start
+sso_region = eu-west-1
+sso_account_id = 123456789012
+sso_role_name = Developer
+region = eu-west-1
+[sso-session corp]
+sso_start_url = https://corp.example/start
+sso_region = eu-west-1
+"""
+
+
+def sso_login(sim, home, name, seconds):
+    """A login as the CLI keeps it; the path of its file."""
+    path = f"{home}/.aws/sso/cache/{hashlib.sha1(name.encode()).hexdigest()}.json"
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + seconds))
+    with open(path, "w", encoding="utf-8") as out:
+        json.dump({"startUrl": "https://corp.example/start", "region": REGION,
+                   **sim.sso.login(), "expiresAt": stamp}, out)
+    return path
+
+
+def who(argv, env):
+    """The identity that the AWS CLI, or eice, has with the profile of the environment."""
+    arn = json.loads(good(argv, env=env))["Arn"]
+    if ":assumed-role/AWSReservedSSO_Developer_" not in arn:
+        raise Wrong(f"{argv[0]} is {arn}")
+
+
+def aws_cli_sso():
+    """IAM Identity Center: the CLI and eice in turn, each with what the other one has renewed."""
+    cli = ["aws", "--output", "json", "sts", "get-caller-identity"]
+    ours = [EICE, "whoami", "--json"]
+    with aws_in_a_box() as (sim, env), tempfile.TemporaryDirectory() as home:
+        env = {k: v for k, v in env.items() if not re.match("AWS_(ACC|SEC|SES)", k)}
+        mapped = {"EICE_CONNECT_TO": "::127.0.0.1:443", "AWS_CA_BUNDLE": sim.ca_file}
+        env.update(HOME=home, AWS_PROFILE="dev")
+        os.makedirs(f"{home}/.aws")
+        with open(f"{home}/.aws/config", "w", encoding="ascii") as out:
+            out.write(SSO_CONFIG)
+        path = sso_login(sim, home, "corp", 300)
+        for turn, argv in enumerate((cli, ours, cli)):
+            who(argv, {**env, **mapped} if argv is ours else env)
+            with open(path, encoding="utf-8") as f:
+                kept = json.load(f)
+            count = sim.ctl("count", kind="request", action="CreateToken")
+            if count != turn + 1 or not sim.sso.good(kept["accessToken"]):
+                raise Wrong(f"{argv[0]} did not renew: {count} times, {sorted(kept)}")
+            shutil.rmtree(f"{home}/.aws/cli", ignore_errors=True)
+            kept["expiresAt"] = kept["expiresAt"].replace("20", "19", 1)  # renew again
+            with open(path, "w", encoding="utf-8") as f:
+                json.dump(kept, f)
+        sso_login(sim, home, "https://old.example/start", 3600)
+        for argv in (cli, ours):
+            who(argv, {**env, **(mapped if argv is ours else {}), "AWS_PROFILE": "old"})
+
+
 # --- moto, which checks signatures on its own -----------------------------------------------------
 
 PORT = 5000
@@ -337,6 +402,7 @@ def parts():
         table[name] = program(name, CRED_DUMP, "20261125", str(count))
     table["calls_botocore"] = calls_botocore
     table["aws_cli"] = aws_cli
+    table["aws_cli_sso"] = aws_cli_sso
     table["moto"] = moto_signatures
     return table
 
