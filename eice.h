@@ -2815,9 +2815,11 @@ typedef struct eice_ssh_opts {
     uint32_t auth_timeout_ms;       /* 0 is 30000: sshd may run the key
                                        command twice, 5 s each */
     uint32_t channel_timeout_ms;    /* 0 is 30000: channel open */
-    uint32_t keepalive_ms;          /* 0: none. keepalive@openssh.com when
-                                       nothing was heard for so long; three
-                                       unanswered end the session */
+    uint32_t keepalive_ms;          /* 0: none. Something to be answered is
+                                       sent when nothing was heard for so
+                                       long; */
+    uint32_t keepalive_count;       /* no answer for so many times as long
+                                       ends the session; 0 is 3 */
     uint64_t rekey_bytes;           /* new keys after so many bytes both ways
                                        together; 0 is 4 GiB, where there is
                                        the patch 06-rekey. The server has its
@@ -3318,6 +3320,7 @@ typedef struct eice_conn_opts {
                                     its sshd; 0 is 30000 for an API and the
                                     defaults of >>tunnel and >>ssh there */
     uint32_t keepalive_ms;       /* SSH; 0 is 15000, UINT32_MAX never */
+    uint32_t keepalive_count;    /* as in eice_ssh_opts */
     uint32_t key_life_ms;        /* 0 is 60000: how long a pushed key is
                                     valid; it is pushed again in time */
     const eice_alloc *alloc;   /* NULL: malloc; outlives the connection */
@@ -19857,6 +19860,8 @@ struct eice_ssh {
     uint64_t deadline_ms;
     uint64_t heard_ms;
     uint64_t alive_ms;    /* when the keepalive that is out was sent; 0 */
+    LIBSSH2_CHANNEL *ping; /* it */
+    bool pinged;          /* it is answered */
     uint8_t in[EICEI_SSH_IN];
     size_t in_at;
     size_t in_len;
@@ -21250,33 +21255,58 @@ EICEI_PRIVATE bool eicei_chan_next(eicei_chan *k, eicei_chan_state state)
     return true;
 }
 
+#ifdef LIBSSH2_CHANNEL_OPEN_BEGIN
+#define EICEI_SSH_MANY_OPEN true
+#else
+#define EICEI_SSH_MANY_OPEN false
+#endif
+
+/* 0: open. LIBSSH2_ERROR_EAGAIN: no answer yet. */
+EICEI_PRIVATE int eicei_ssh_open(eice_ssh *s, LIBSSH2_CHANNEL **ch,
+                                 const char *type, const void *text,
+                                 size_t len)
+{
+#ifdef LIBSSH2_CHANNEL_OPEN_BEGIN
+    if (*ch == NULL) {
+        *ch = libssh2_channel_open_begin(
+            s->session, type, (unsigned)strlen(type),
+            LIBSSH2_CHANNEL_WINDOW_DEFAULT, LIBSSH2_CHANNEL_PACKET_DEFAULT,
+            (const char *)text, (unsigned)len);
+    }
+    return *ch != NULL ? libssh2_channel_open_end(*ch) : LIBSSH2_ERROR_ALLOC;
+#else
+    *ch = libssh2_channel_open_ex(
+        s->session, type, (unsigned)strlen(type),
+        LIBSSH2_CHANNEL_WINDOW_DEFAULT, LIBSSH2_CHANNEL_PACKET_DEFAULT,
+        (const char *)text, (unsigned)len);
+    return *ch != NULL ? 0 : libssh2_session_last_errno(s->session);
+#endif
+}
+
+/* May another be asked for now? Stock libssh2 has one on its way at a time. */
+EICEI_PRIVATE bool eicei_ssh_may_open(const eice_ssh *s)
+{
+    size_t i;
+
+    for (i = 0; i < EICE_MAX_CHANNELS && !EICEI_SSH_MANY_OPEN; i++) {
+        if (s->chan[i].state == EICEI_CHAN_OPENING) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* 1: open, 0: not yet, -1: refused. */
 EICEI_PRIVATE int eicei_chan_ask(eice_ssh *s, eicei_chan *k)
 {
     static const char *const types[]
         = {"session", "session", "session", "direct-tcpip",
            "direct-streamlocal@openssh.com"};
-    const char *type = types[k->kind];
     const bool direct = eicei_chan_direct(k);
-    const char *text = direct ? (const char *)k->text.ptr : NULL;
-    const unsigned len = direct ? (unsigned)k->text.len : 0;
-    int rc = -1;
+    const int rc = eicei_ssh_open(s, &k->ch, types[k->kind],
+                                  direct ? k->text.ptr : NULL,
+                                  direct ? k->text.len : 0);
 
-#ifdef LIBSSH2_CHANNEL_OPEN_BEGIN
-    if (k->ch == NULL) {
-        k->ch = libssh2_channel_open_begin(
-            s->session, type, (unsigned)strlen(type), k->window,
-            LIBSSH2_CHANNEL_PACKET_DEFAULT, text, len);
-    }
-    if (k->ch != NULL) {
-        rc = libssh2_channel_open_end(k->ch);
-    }
-#else
-    k->ch = libssh2_channel_open_ex(
-        s->session, type, (unsigned)strlen(type), k->window,
-        LIBSSH2_CHANNEL_PACKET_DEFAULT, text, len);
-    rc = k->ch != NULL ? 0 : libssh2_session_last_errno(s->session);
-#endif
     return rc == 0 ? 1 : rc == LIBSSH2_ERROR_EAGAIN ? 0 : -1;
 }
 
@@ -21476,21 +21506,13 @@ EICEI_PRIVATE uint32_t eicei_ssh_patience(const eice_ssh *s)
 
 EICEI_PRIVATE bool eicei_chan_queued(eice_ssh *s, eicei_chan *k)
 {
-#ifndef LIBSSH2_CHANNEL_OPEN_BEGIN
-    size_t i;
-#endif
-
     if (k->close_wanted) {
         return eicei_chan_next(k, EICEI_CHAN_CLOSING);
     }
-#ifndef LIBSSH2_CHANNEL_OPEN_BEGIN
-    /* only one may be on its way at a time */
-    for (i = 0; i < EICE_MAX_CHANNELS; i++) {
-        if (s->chan[i].state == EICEI_CHAN_OPENING) {
-            return false;
-        }
+    if (!eicei_ssh_may_open(s)
+        || (s->alive_ms != 0 && !EICEI_SSH_MANY_OPEN)) {
+        return false;
     }
-#endif
     k->deadline = s->now_ms + eicei_ssh_patience(s);
     return eicei_chan_next(k, EICEI_CHAN_OPENING);
 }
@@ -21817,41 +21839,27 @@ void eice_ssh_unlisten(eice_ssh *s, int listener)
 
 /* ---- the session's work ------------------------------------------------ */
 
-/* A request no server knows, on a channel that is open: any answer will do.
- * (libssh2's own keepalive asks the system's clock.) */
-EICEI_PRIVATE void eicei_ssh_alive(eice_ssh *s)
+/* The channel that reads what came in; NULL: none is open. */
+EICEI_PRIVATE LIBSSH2_CHANNEL *eicei_ssh_reader(const eice_ssh *s)
 {
-    static const char name[] = "EICE_KEEPALIVE";
-    uint64_t due = s->heard_ms + s->o.keepalive_ms;
     size_t i;
 
-    s->deadline_ms = UINT64_MAX;
     for (i = 0; i < EICE_MAX_CHANNELS; i++) {
-        if (s->chan[i].state == EICEI_CHAN_OPEN
-            && !eicei_chan_direct(&s->chan[i]) && !s->chan[i].closed) {
-            break;
+        const eicei_chan *k = &s->chan[i];
+
+        if (k->ch != NULL && k->state != EICEI_CHAN_FAILED
+            && k->state != EICEI_CHAN_OPENING) {
+            return k->ch;
         }
     }
-    if (s->o.keepalive_ms == 0 || i == EICE_MAX_CHANNELS) {
-        s->alive_ms = 0;
-        return;
-    }
-    if (s->alive_ms == 0 && s->now_ms < due) {
-        s->deadline_ms = due;
-        return;
-    }
-    if (s->alive_ms == 0) {
-        s->alive_ms = s->now_ms;
-    }
-    if (libssh2_channel_setenv_ex(s->chan[i].ch, name, sizeof name - 1, "", 0)
-        != LIBSSH2_ERROR_EAGAIN) {
-        s->alive_ms = 0;
-        s->deadline_ms = s->now_ms + s->o.keepalive_ms;
-        return;
-    }
-    due = (s->heard_ms > s->alive_ms ? s->heard_ms : s->alive_ms)
-          + 3u * (uint64_t)s->o.keepalive_ms;
-    s->deadline_ms = due;
+    return NULL;
+}
+
+EICEI_PRIVATE void eicei_ssh_broken(eice_ssh *s)
+{
+    eice_fail(&s->error, EICE_E_SSH_LOST, EICE_STAGE_SESSION,
+              "the session ended: %s", eicei_ssh_last(s, &s->error));
+    eicei_ssh_stop(s);
 }
 
 /* libssh2 reads only inside other calls: an empty read on any open channel
@@ -21859,29 +21867,91 @@ EICEI_PRIVATE void eicei_ssh_alive(eice_ssh *s)
 EICEI_PRIVATE bool eicei_ssh_drain(eice_ssh *s)
 {
     const size_t before = s->in_at;
-    size_t i;
+    LIBSSH2_CHANNEL *ch = eicei_ssh_reader(s);
     char none;
 
-    for (i = 0; i < EICE_MAX_CHANNELS; i++) {
-        eicei_chan *k = &s->chan[i];
+    if (ch != NULL && s->in_at < s->in_len) {
+        const ssize_t n = libssh2_channel_read(ch, &none, 0);
 
-        if (k->ch == NULL || k->state == EICEI_CHAN_FAILED
-            || k->state == EICEI_CHAN_OPENING) {
-            continue;
+        if (n < 0 && n != LIBSSH2_ERROR_EAGAIN
+            && n != LIBSSH2_ERROR_CHANNEL_CLOSED) {
+            eicei_ssh_broken(s);
+            return true;
         }
-        if (s->in_at < s->in_len) {
-            const ssize_t n = libssh2_channel_read(k->ch, &none, 0);
+    }
+    return s->in_at != before;
+}
 
-            if (n < 0 && n != LIBSSH2_ERROR_EAGAIN
-                && n != LIBSSH2_ERROR_CHANNEL_CLOSED) {
-                eice_fail(&s->error, EICE_E_SSH_LOST, EICE_STAGE_SESSION,
-                          "the session ended: %s",
-                          eicei_ssh_last(s, &s->error));
-                eicei_ssh_stop(s);
-                return true;
-            }
+/* Bytes have come in that nobody reads: no channel, no listener. */
+EICEI_PRIVATE bool eicei_ssh_unread(const eice_ssh *s)
+{
+    size_t i;
+
+    if (s->in_at == s->in_len || eicei_ssh_reader(s) != NULL) {
+        return false;
+    }
+    for (i = 0; i < EICE_MAX_LISTENERS; i++) {
+        if (s->listener[i].state == EICEI_LISTEN_OPEN) {
+            return false;
         }
-        break;
+    }
+    return true;
+}
+
+/* Asks for a channel of a type that no server has: any answer will do, and it
+ * is waited for where there is no channel, too. True when it came. (libssh2's
+ * own keepalive asks the system's clock.) */
+EICEI_PRIVATE bool eicei_ssh_ping(eice_ssh *s)
+{
+    if (!s->pinged) {
+        const int rc = eicei_ssh_open(s, &s->ping, "keepalive@eice", NULL, 0);
+
+        if (rc == LIBSSH2_ERROR_EAGAIN) {
+            return false;
+        }
+        if (rc != 0 && rc != LIBSSH2_ERROR_CHANNEL_FAILURE) {
+            eicei_ssh_broken(s);
+            return false;
+        }
+        s->pinged = true;
+    }
+    if (s->ping != NULL
+        && libssh2_channel_free(s->ping) == LIBSSH2_ERROR_EAGAIN) {
+        return false;
+    }
+    s->ping = NULL;
+    s->pinged = false;
+    return true;
+}
+
+/* Has the server answer now and then; and works off what came in while there
+ * is no channel: it may want an answer, or new keys. */
+EICEI_PRIVATE bool eicei_ssh_alive(eice_ssh *s)
+{
+    const uint64_t every = s->o.keepalive_ms;
+    const uint32_t most
+        = s->o.keepalive_count != 0 ? s->o.keepalive_count : 3u;
+    const size_t before = s->in_at;
+    const uint64_t due = s->heard_ms + every;
+
+    s->deadline_ms = UINT64_MAX;
+    if (s->alive_ms == 0) {
+        if (!eicei_ssh_unread(s) && (every == 0 || s->now_ms < due)) {
+            s->deadline_ms = every != 0 ? due : UINT64_MAX;
+            return false;
+        }
+        if (!eicei_ssh_may_open(s)) {
+            return false; /* what is on its way is answered, or late */
+        }
+        s->alive_ms = s->now_ms;
+    }
+    if (eicei_ssh_ping(s)) {
+        s->alive_ms = 0;
+        s->deadline_ms = every != 0 ? s->now_ms + every : UINT64_MAX;
+    } else if (every != 0 && s->phase == EICE_SSH_READY) {
+        s->deadline_ms
+            = (s->heard_ms > s->alive_ms ? s->heard_ms : s->alive_ms)
+              + most * every;
     }
     return s->in_at != before;
 }
@@ -21947,8 +22017,8 @@ EICEI_PRIVATE bool eicei_ssh_ready(eice_ssh *s)
         }
     }
     moved = eicei_agent_accept(s) || moved;
-    if (s->phase == EICE_SSH_READY && !s->ended) {
-        eicei_ssh_alive(s);
+    if (s->phase == EICE_SSH_READY && !s->ended && eicei_ssh_alive(s)) {
+        moved = true;
     }
     return moved;
 }
@@ -25808,6 +25878,7 @@ EICEI_PRIVATE void eicei_ssh_begin(eice_conn *c)
     o.kex_timeout_ms = c->o.answer_timeout_ms;
     o.auth_timeout_ms = c->o.answer_timeout_ms;
     o.channel_timeout_ms = c->o.answer_timeout_ms;
+    o.keepalive_count = c->o.keepalive_count;
     if (c->o.keepalive_ms != UINT32_MAX) {
         o.keepalive_ms = eicei_or32(c->o.keepalive_ms, 15000);
     }

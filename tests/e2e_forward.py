@@ -280,6 +280,43 @@ def remote_refused(w):
 
 
 @test
+def server_asks_an_idle_session(w):
+    """sshd ends a session that answers nothing: without any channel, too, there is an answer."""
+    known(w)
+    with w.restart_sshd("web-1", ClientAliveInterval="1", ClientAliveCountMax="1"):
+        with Server(echo) as server, \
+                forwarding(w, "-o", "ServerAliveInterval=0", "-L",
+                           f"0:localhost:{server.port}") as ((port,), running):
+            time.sleep(4)
+            check(running.process.poll() is None, f"it has ended: {running.err!r}")
+            with dial(port) as sock:
+                sock.sendall(b"still there")
+                equal(sock.recv(20), b"still there", "echo")
+
+
+@test
+def frozen_without_a_session(w):
+    """-N and -W notice a server that has gone silent."""
+    known(w)
+    alive = ["-o", "ServerAliveInterval=1", "-o", "ServerAliveCountMax=2"]
+
+    def serve(sock):
+        sock.recv(10)
+        sock.sendall(pattern(1_000_000))
+        read_all(sock)
+
+    with Server(serve) as server:
+        w.sim.ctl("fault", kind="die", bytes=300_000, how="freeze", times=2)
+        with forwarding(w, *alive, "-L", f"0:localhost:{server.port}") as ((port,), running):
+            with dial(port) as sock:
+                sock.sendall(b"go")
+                equal(running.process.wait(20), 255, "status of -N")
+            contains(running.err, "did not answer to keepalives", "why")
+        result = w.eice("ssh", *alive, "-W", f"localhost:{server.port}", "web-1", data=b"go")
+        contains(result.expect(255).err, "did not answer to keepalives", "why -W ends")
+
+
+@test
 def more_than_there_may_be(w):
     """The rest waits in the backlog, and gets its turn."""
     known(w)

@@ -174,10 +174,12 @@ def words(w):
              "LogLevel DEBUG")
     got = shown(w.eice("ssh", "-G", "-o", "EscapeChar=^]", "-o", "RequestTTY=force", "-o",
                        "ServerAliveInterval=7", "-o", "ConnectionAttempts=3", "-o",
+                       "ServerAliveCountMax=5", "-o",
                        "ConnectTimeout=9", "-o", "SendEnv=LANG LC_*", "web-1"))
     for name, value in (("escapechar", "^]"), ("requesttty", "force"),
                         ("serveraliveinterval", "7"), ("connectionattempts", "3"),
-                        ("connecttimeout", "9"), ("rekeylimit", "0 0")):
+                        ("connecttimeout", "9"), ("rekeylimit", "0 0"),
+                        ("serveralivecountmax", "5")):
         equal(got[name], [value], name)
     equal(got["sendenv"], ["LANG", "LC_*"], "sendenv")
     for bad in ("RequestTTY=maybe", "Port=0", "StdinNull=2", "ServerAliveInterval=x", "Bogus=1",

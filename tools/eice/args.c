@@ -317,6 +317,8 @@ static const option openssh_words[] = {
     WORD("RemoteCommand", SET_REST, AT(remote_command)),
     WORD("AddressFamily", SET_FAMILY, AT(family)),
     WORD("ServerAliveInterval", SET_ALIVE, AT(conn.keepalive_ms)),
+    WORD_NUMBER("ServerAliveCountMax", SET_SECONDS, AT(conn.keepalive_count),
+                1000),
     WORD("RekeyLimit", SET_REKEY, AT(conn.rekey_bytes)),
     WORD("LogLevel", SET_LEVEL, AT(verbose)),
     WORD("ControlPath", SET_TEXT, AT(control_path)),
@@ -347,7 +349,7 @@ static const char *const openssh_ignored[] = {
     "ChallengeResponseAuthentication", "NumberOfPasswordPrompts",
     "PasswordAuthentication", "PermitLocalCommand",
     "PreferredAuthentications", "ProxyCommand", "ProxyUseFdpass",
-    "PubkeyAuthentication", "ServerAliveCountMax", "StreamLocalBindUnlink",
+    "PubkeyAuthentication", "StreamLocalBindUnlink",
     "TCPKeepAlive", "UpdateHostKeys", "VerifyHostKeyDNS", "VisualHostKey",
 };
 

@@ -272,11 +272,12 @@ static int show_config(const cli *c)
            c->batch ? "yes" : "no", cli_agent_wanted(c) ? "yes" : "no");
     printf("requesttty %s\nsessiontype %s\nstdinnull %s\n"
            "stricthostkeychecking %s\nconnectionattempts %u\n"
-           "serveralivecountmax 3\nserveraliveinterval %u\nloglevel %s\n"
+           "serveralivecountmax %u\nserveraliveinterval %u\nloglevel %s\n"
            "escapechar %s\nuserknownhostsfile %s\n",
            ttys[c->tty], c->subsystem ? "subsystem" : "default",
            c->no_stdin ? "yes" : "no", policy_word(o->policy),
            c->attempts > 0 ? (unsigned)c->attempts : 1u,
+           o->keepalive_count > 0 ? (unsigned)o->keepalive_count : 3u,
            o->keepalive_ms == 0            ? 15u
            : o->keepalive_ms == UINT32_MAX ? 0u
                                            : (unsigned)o->keepalive_ms / 1000,
