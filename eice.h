@@ -19870,6 +19870,8 @@ struct eice_ssh {
     bool starved;         /* libssh2 got no memory: its state is unknown */
     bool no_signature;    /* the caller's key did not sign */
     bool signing;         /* and has not done it yet */
+    bool signed_256;      /* with rsa-sha2-256 */
+    bool only_256;        /* nothing else is tried */
     LIBSSH2_CHANNEL *agents[EICE_MAX_CHANNELS]; /* came in, no number yet */
     size_t agent_count;
     bool asked;           /* by the caller, since the last step */
@@ -20069,6 +20071,7 @@ EICEI_PRIVATE int eicei_ssh_sign(LIBSSH2_SESSION *session, unsigned char **sig,
     }
     n = s->login.sign(s->login.sign_user, algorithm, text, raw, sizeof raw);
     s->signing = n == 0;
+    s->signed_256 = eice_str_is(algorithm, "rsa-sha2-256");
     if (n == 0) {
         return LIBSSH2_ERROR_EAGAIN;
     }
@@ -21085,6 +21088,23 @@ EICEI_PRIVATE bool eicei_ssh_list(eice_ssh *s)
     return true;
 }
 
+/* OpenSSH before 9.6 names rsa-sha2-512 (RFC 8308 3.1) where its
+ * PubkeyAcceptedAlgorithms has rsa-sha2-256 only: an RSA key that was rejected
+ * has another try. True: there is one. */
+EICEI_PRIVATE bool eicei_ssh_other_hash(eice_ssh *s)
+{
+    const eice_str key = s->login.key_blob;
+
+    if (s->only_256 || s->signed_256
+        || !eice_str_is(eice_key_type(key.ptr, key.len), "ssh-rsa")) {
+        return false;
+    }
+    s->only_256 = true;
+    return libssh2_session_method_pref(s->session, LIBSSH2_METHOD_SIGN_ALGO,
+                                       "rsa-sha2-256")
+           == 0;
+}
+
 EICEI_PRIVATE bool eicei_ssh_login(eice_ssh *s)
 {
     void *abstract = s;
@@ -21116,8 +21136,9 @@ EICEI_PRIVATE bool eicei_ssh_login(eice_ssh *s)
         return true;
     }
     if (rc == LIBSSH2_ERROR_AUTHENTICATION_FAILED
-        || rc == LIBSSH2_ERROR_PUBLICKEY_UNVERIFIED) {
-        s->listing = true;
+        || rc == LIBSSH2_ERROR_PUBLICKEY_UNVERIFIED
+        || (s->only_256 && rc == LIBSSH2_ERROR_METHOD_NONE)) {
+        s->listing = !eicei_ssh_other_hash(s);
         return true;
     }
     eice_fail(&s->error, EICE_E_SSH, EICE_STAGE_AUTH, "login failed: %s",

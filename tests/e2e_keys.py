@@ -37,6 +37,19 @@ def made_rsa(w):
     equal(pushed(w), ["ssh-ed25519"] * 2 + ["ssh-rsa"] * 2 + ["ssh-ed25519"], "pushed")
 
 
+@test(seconds=100)
+def one_hash_of_rsa(w):
+    """Servers that take one only, though OpenSSH 9.2 names both."""
+    path = keygen(w, "rsa", "-t", "rsa", "-b", "2048")
+    for name in ("rsa-sha2-256", "rsa-sha2-512"):
+        with w.restart_sshd("web-1", PubkeyAcceptedAlgorithms=name), agent(w, path) as env:
+            for words in (["--key-type", "rsa"], ["-i", path], ["-i", "agent"]):
+                w.eice("-q", "ssh", *words, "web-1", "true", env=w.env(**env)).expect(0, name)
+    with w.restart_sshd("web-1", PubkeyAcceptedAlgorithms="ssh-ed25519"):
+        told = w.eice("ssh", "-i", path, "web-1", "true").expect(255).err
+        contains(told, "rejected the key", "neither")
+
+
 @test
 def made_of_no_type(w):
     for bad in ("dsa", "", "RSA"):
