@@ -1672,18 +1672,7 @@ EICE_API eice_console eice_console_check(eice_str text, const void *blob,
 EICE_API void eice_known_hosts_line(eice_buf *b, eice_str host,
                                     const void *blob, size_t len);
 
-/* An agent that holds one Ed25519 key in memory: REQUEST_IDENTITIES and
- * SIGN_REQUEST for that key are served, all else is answered FAILURE. `in`
- * is what came on a connection, from the length of a message on. Returns the
- * bytes it took, their answer being appended to `out`: call again with what
- * follows; 0 when the message is not complete; -1 when the message is empty
- * or longer than EICE_AGENT_MAX, or `out` has no room: close the
- * connection. EICE_AGENT_ANSWER is room for any answer. */
 #define EICE_AGENT_MAX 4096   /* bytes of a message without its length */
-#define EICE_AGENT_ANSWER 128
-EICE_API ptrdiff_t eice_agent_serve(const uint8_t seed[32],
-                                    const uint8_t public_key[32], eice_str in,
-                                    eice_buf *out);
 
 /* The other side: what to ask an agent, and what it answers; messages without
  * their length here. `eice_agent_ask_keys` and `eice_agent_ask_sign` append a
@@ -1763,6 +1752,17 @@ EICE_API bool eice_user_key_read(eice_user_key *k, const char *name,
 EICE_API ptrdiff_t eice_user_key_sign(void *user, eice_str algorithm,
                                       eice_str data, uint8_t *sig,
                                       size_t cap);
+
+/* An agent that holds one key in memory: REQUEST_IDENTITIES and SIGN_REQUEST
+ * for that key are served (RSA with SHA-2 only), all else is answered FAILURE.
+ * `in` is what came on a connection, from the length of a message on. Returns
+ * the bytes it took, their answer being appended to `out`: call again with
+ * what follows; 0 when the message is not complete; -1 when the message is
+ * empty or longer than EICE_AGENT_MAX, or `out` has no room: close the
+ * connection. EICE_AGENT_ANSWER is room for any answer. */
+#define EICE_AGENT_ANSWER 640
+EICE_API ptrdiff_t eice_agent_serve(eice_user_key *k, eice_str in,
+                                    eice_buf *out);
 
 /* ======================================================================== *
  * 12 TLS                                                            >>tls  *
@@ -11191,15 +11191,10 @@ enum {
     EICEI_AGENT_IDENTITIES = 11,
     EICEI_AGENT_IDENTITIES_ANSWER = 12,
     EICEI_AGENT_SIGN = 13,
-    EICEI_AGENT_SIGN_RESPONSE = 14
+    EICEI_AGENT_SIGN_RESPONSE = 14,
+    EICEI_AGENT_SHA256 = 2, /* flags of a request, 3.6.1 */
+    EICEI_AGENT_SHA512 = 4
 };
-
-/* The key of an agent. */
-typedef struct eicei_agent {
-    const uint8_t *seed;
-    const uint8_t *public_key;
-    uint8_t blob[EICE_ED25519_BLOB];
-} eicei_agent;
 
 EICEI_PRIVATE void eicei_agent_failure(eice_buf *out)
 {
@@ -11207,9 +11202,10 @@ EICEI_PRIVATE void eicei_agent_failure(eice_buf *out)
     eice_put_byte(out, EICEI_AGENT_FAILURE);
 }
 
-EICEI_PRIVATE void eicei_agent_identities(const eicei_agent *a, eice_buf *out)
+EICEI_PRIVATE void eicei_agent_identities(const eice_user_key *k,
+                                          eice_buf *out)
 {
-    const eice_str blob = eice_str_make(a->blob, sizeof a->blob);
+    const eice_str blob = eice_str_make(k->blob, k->blob_len);
     const eice_str comment = eice_str_c("eice");
 
     eicei_key_put_u32(out, 1 + 4 + 4 + blob.len + 4 + comment.len);
@@ -11219,34 +11215,49 @@ EICEI_PRIVATE void eicei_agent_identities(const eicei_agent *a, eice_buf *out)
     eicei_key_put(out, comment);
 }
 
-EICEI_PRIVATE void eicei_agent_sign(const eicei_agent *a, eice_str rest,
+/* What the flags of a request ask for; without them RSA means SHA-1, which is
+ * refused. */
+EICEI_PRIVATE eice_str eicei_agent_algorithm(const eice_user_key *k,
+                                             uint32_t flags)
+{
+    if (k->kind != EICE_KEY_RSA) {
+        return eice_key_type(k->blob, k->blob_len);
+    }
+    return eice_str_c((flags & EICEI_AGENT_SHA512) != 0   ? "rsa-sha2-512"
+                      : (flags & EICEI_AGENT_SHA256) != 0 ? "rsa-sha2-256"
+                                                          : "ssh-rsa");
+}
+
+EICEI_PRIVATE void eicei_agent_sign(eice_user_key *k, eice_str rest,
                                     eice_buf *out)
 {
-    const eice_str type = eice_str_c(EICEI_KEY_ED25519);
-    uint8_t sig[64];
+    uint8_t sig[EICE_RSA_MAX];
+    eice_str algorithm = eice_str_c("");
     eice_str blob;
     eice_str data;
     uint32_t flags;
+    ptrdiff_t n = -1;
 
-    if (!eicei_key_get(&rest, &blob) || !eicei_key_get(&rest, &data)
-        || !eicei_key_u32(&rest, &flags)
-        || !eice_str_eq(blob, eice_str_make(a->blob, sizeof a->blob))) {
+    if (eicei_key_get(&rest, &blob) && eicei_key_get(&rest, &data)
+        && eicei_key_u32(&rest, &flags)
+        && eice_str_eq(blob, eice_str_make(k->blob, k->blob_len))) {
+        algorithm = eicei_agent_algorithm(k, flags);
+        n = eice_user_key_sign(k, algorithm, data, sig, sizeof sig);
+    }
+    if (n <= 0) {
         eicei_agent_failure(out);
         return;
     }
-    eice_ed25519_sign(sig, a->seed, a->public_key, data.ptr, data.len);
-    eicei_key_put_u32(out, 1 + 4 + 4 + type.len + 4 + sizeof sig);
+    eicei_key_put_u32(out, 1 + 4 + 4 + algorithm.len + 4 + (size_t)n);
     eice_put_byte(out, EICEI_AGENT_SIGN_RESPONSE);
-    eicei_key_put_u32(out, 4 + type.len + 4 + sizeof sig);
-    eicei_key_put(out, type);
-    eicei_key_put(out, eice_str_make(sig, sizeof sig));
+    eicei_key_put_u32(out, 4 + algorithm.len + 4 + (size_t)n);
+    eicei_key_put(out, algorithm);
+    eicei_key_put(out, eice_str_make(sig, (size_t)n));
 }
 
-EICE_API ptrdiff_t eice_agent_serve(const uint8_t seed[32],
-                                    const uint8_t public_key[32], eice_str in,
+EICE_API ptrdiff_t eice_agent_serve(eice_user_key *k, eice_str in,
                                     eice_buf *out)
 {
-    eicei_agent a;
     uint32_t n;
 
     if (!eicei_key_u32(&in, &n)) {
@@ -11258,13 +11269,10 @@ EICE_API ptrdiff_t eice_agent_serve(const uint8_t seed[32],
     if (in.len < n) {
         return 0;
     }
-    a.seed = seed;
-    a.public_key = public_key;
-    eice_key_blob(a.blob, public_key);
     if (in.ptr[0] == EICEI_AGENT_IDENTITIES) {
-        eicei_agent_identities(&a, out);
+        eicei_agent_identities(k, out);
     } else if (in.ptr[0] == EICEI_AGENT_SIGN) {
-        eicei_agent_sign(&a, eice_str_make(in.ptr + 1, n - 1), out);
+        eicei_agent_sign(k, eice_str_make(in.ptr + 1, n - 1), out);
     } else {
         eicei_agent_failure(out);
     }
@@ -11284,9 +11292,11 @@ EICE_API void eice_agent_ask_sign(eice_buf *out, eice_str blob, eice_str data,
     eice_put_byte(out, EICEI_AGENT_SIGN);
     eicei_key_put(out, blob);
     eicei_key_put(out, data);
-    eicei_key_put_u32(out, eice_str_is(algorithm, "rsa-sha2-256")   ? 2
-                           : eice_str_is(algorithm, "rsa-sha2-512") ? 4
-                                                                    : 0);
+    eicei_key_put_u32(out, eice_str_is(algorithm, "rsa-sha2-256")
+                               ? EICEI_AGENT_SHA256
+                           : eice_str_is(algorithm, "rsa-sha2-512")
+                               ? EICEI_AGENT_SHA512
+                               : 0);
 }
 
 EICE_API bool eice_agent_keys(eice_str answer, eice_str *keys)

@@ -191,6 +191,20 @@ def ephemeral_agent(w):
     equal(len({r["params"]["SSHPublicKey"] for r in w.requests("SendSSHPublicKey")}), 2, "keys")
 
 
+@test(seconds=60)
+def ephemeral_agent_of_rsa(w):
+    """For servers that take nothing else; with either hash."""
+    place = w.path("s.sock")
+    conf = config(w, f"proxy --key-type rsa --agent-socket {place}", f"IdentityAgent {place}",
+                  "IdentityFile none")
+    for name in ("rsa-sha2-256", "rsa-sha2-512"):
+        with w.restart_sshd("web-1", PubkeyAcceptedAlgorithms=name):
+            openssh(w, "ssh", conf, "-o", f"PubkeyAcceptedAlgorithms={name}", "web-1",
+                    "true").expect(0, name)
+    equal([r["params"]["SSHPublicKey"].split()[0] for r in w.requests("SendSSHPublicKey")],
+          ["ssh-rsa"] * 2, "pushed")
+
+
 @test
 def agent_socket_in_use(w):
     place = w.write("s.sock", "not a socket")

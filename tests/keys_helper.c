@@ -194,8 +194,7 @@ static int private_key(size_t step)
 
 /* ---- agent ------------------------------------------------------------- */
 
-static uint8_t seed[32];
-static uint8_t public_key[32];
+static eice_user_key served;
 
 static bool send_all(int fd, eice_str s)
 {
@@ -219,7 +218,7 @@ static bool answer(int fd, char *in, size_t *have)
         ptrdiff_t n;
 
         eice_buf_init(&out, memory, sizeof memory);
-        n = eice_agent_serve(seed, public_key, eice_str_make(in, *have), &out);
+        n = eice_agent_serve(&served, eice_str_make(in, *have), &out);
         if (n < 0 || !send_all(fd, eice_buf_str(&out))) {
             return false;
         }
@@ -259,7 +258,7 @@ static int agent(const char *path, const char *seed_hex, const char *step)
     memset(&to, 0, sizeof to);
     to.sun_family = AF_UNIX;
     if (strlen(path) >= sizeof to.sun_path
-        || eice_hex_decode(eice_str_c(seed_hex), seed, sizeof seed) != 32) {
+        || eice_hex_decode(eice_str_c(seed_hex), served.seed, 32) != 32) {
         die("bad arguments");
     }
     memcpy(to.sun_path, path, strlen(path));
@@ -267,10 +266,9 @@ static int agent(const char *path, const char *seed_hex, const char *step)
         || listen(s, 8) != 0) {
         die("cannot listen");
     }
-    eice_ed25519_public(public_key, seed);
-    eice_key_blob(blob, public_key);
+    eicei_user_key_ed25519(&served);
     eice_buf_init(&b, text, sizeof text);
-    eice_key_line(&b, blob, EICE_ED25519_BLOB, eice_str_c("eice"));
+    eice_key_line(&b, served.blob, served.blob_len, eice_str_c("eice"));
     printf("%s\n", eice_buf_c(&b));
     fflush(stdout);
     for (;;) {

@@ -466,6 +466,7 @@ static void test_line(void)
 static const uint8_t seed[32] = {1, 2, 3, 4, 5, 6, 7, 8};
 
 typedef struct agent {
+    eice_user_key key;
     uint8_t public_key[32];
     uint8_t blob[EICE_ED25519_BLOB];
     char memory[EICE_AGENT_ANSWER];
@@ -474,8 +475,11 @@ typedef struct agent {
 
 static void open_agent(agent *a)
 {
-    eice_ed25519_public(a->public_key, seed);
-    eice_key_blob(a->blob, a->public_key);
+    memset(&a->key, 0, sizeof a->key);
+    memcpy(a->key.seed, seed, sizeof seed);
+    eicei_user_key_ed25519(&a->key);
+    memcpy(a->public_key, a->key.public_key, sizeof a->public_key);
+    memcpy(a->blob, a->key.blob, sizeof a->blob);
     eice_buf_init(&a->out, a->memory, sizeof a->memory);
 }
 
@@ -486,8 +490,7 @@ static ptrdiff_t serve(agent *a, const void *in, size_t len)
     ptrdiff_t n;
 
     eice_buf_init(&a->out, a->memory, sizeof a->memory);
-    n = eice_agent_serve(seed, a->public_key, eice_str_make(g.ptr, len),
-                         &a->out);
+    n = eice_agent_serve(&a->key, eice_str_make(g.ptr, len), &a->out);
     guard_free(&g);
     return n;
 }
@@ -617,8 +620,7 @@ static void test_agent_bounds(void)
     CHECK_INT(serve(&a, request, b.len), b.len);
     CHECK_INT(a.out.len, 92);
     eice_buf_init(&a.out, a.memory, 91); /* no room for the answer */
-    CHECK_INT(eice_agent_serve(seed, a.public_key, eice_buf_str(&b), &a.out),
-              -1);
+    CHECK_INT(eice_agent_serve(&a.key, eice_buf_str(&b), &a.out), -1);
 }
 
 /* What our agent answers to our questions, and cut short anywhere. */
@@ -757,6 +759,41 @@ static void test_user_rsa(void)
     CHECK(!eice_rsa_generate(&k.rsa, 4104, &d) && k.rsa.bits == 0);
     CHECK_INT(eice_rsa_sign(&k.rsa, false, text, sig), 0);
     eice_drbg_wipe(&d);
+}
+
+/* An RSA key is served with SHA-2 only; the flags say which. */
+static void test_agent_rsa(void)
+{
+    static char request[EICE_AGENT_MAX + 4];
+    static const char *const names[] = {"ssh-rsa", "rsa-sha2-256",
+                                        "rsa-sha2-512"};
+    const eice_str data = eice_str_c("to be signed");
+    uint8_t sig[EICE_RSA_MAX];
+    eice_drbg d;
+    eice_buf b;
+    agent a;
+    int i;
+
+    eice_drbg_init(&d, "a seed of any length", 20);
+    CHECK(eice_user_key_generate(&a.key, EICE_KEY_RSA, &d));
+    CHECK_INT(serve(&a, "\0\0\0\1\13", 5), 5);
+    CHECK_INT(a.out.len, 4 + 1 + 4 + 4 + 279 + 4 + 4);
+    for (i = 0; i < 3; i++) {
+        const eice_str name = eice_str_c(names[i]);
+
+        eice_buf_init(&b, request, sizeof request);
+        eice_agent_ask_sign(&b, eice_str_make(a.key.blob, a.key.blob_len),
+                            data, name);
+        CHECK_INT(serve(&a, request, b.len), b.len);
+        if (i == 0) {
+            CHECK(IS_FAILURE(a));
+            continue;
+        }
+        CHECK_INT(eice_agent_signature(eice_str_make(a.memory + 4,
+                                                     a.out.len - 4),
+                                       name, sig, sizeof sig), 256);
+        CHECK(rsa_good(&a.key.rsa, i == 2, sig, 256, data.ptr));
+    }
 }
 
 static void test_user_ed25519(void)
@@ -1103,6 +1140,7 @@ static const test_case tests[] = {
     {"keys_agent_bounds", test_agent_bounds},
     {"keys_agent_asked", test_agent_asked},
     {"keys_agent_flags", test_agent_flags},
+    {"keys_agent_rsa", test_agent_rsa},
     {"keys_user_rsa", test_user_rsa},
     {"keys_user_ed25519", test_user_ed25519},
     {"keys_ecdsa", test_ecdsa},

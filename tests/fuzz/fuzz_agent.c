@@ -26,6 +26,8 @@ static const uint8_t public_key[32] = {
     0x96, 0x8c, 0xc0, 0xcd, 0x55, 0xf1, 0x2a, 0xf4, 0x66, 0x0c
 };
 
+static eice_user_key key;
+
 typedef struct talk {
     uint8_t hash[32];  /* of all answers */
     size_t used;       /* bytes of complete messages */
@@ -81,8 +83,7 @@ static talk converse(const uint8_t *data, size_t size, size_t portion)
             require(copy != NULL);
             memcpy(copy, data + t.used, len);
             eice_buf_init(&out, memory, sizeof memory);
-            n = eice_agent_serve(seed, public_key, eice_str_make(copy, len),
-                                 &out);
+            n = eice_agent_serve(&key, eice_str_make(copy, len), &out);
             require(n <= (ptrdiff_t)len && n <= EICE_AGENT_MAX + 4);
             require((n > 0) == (out.len > 0));
             if (n > 0) {
@@ -103,6 +104,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     talk whole;
     talk split;
 
+    if (key.blob_len == 0) {
+        memcpy(key.seed, seed, sizeof seed);
+        eicei_user_key_ed25519(&key);
+    }
     if (size < 2 || size > LIMIT) {
         return 0;
     }

@@ -104,7 +104,7 @@ static const option options[] = {
     {'i', NULL, "FILE", "ssh cp forward",
      "log in with this key, not a new one; agent[:WORD]: of the ssh-agent",
      SET_TEXT, AT(user_key), 0, 0},
-    {0, "key-type", "TYPE", "ssh cp forward serial doctor",
+    {0, "key-type", "TYPE", "ssh cp forward serial doctor proxy",
      "of the key made for the login: ed25519 (default), rsa (FIPS hosts)",
      SET_KEY_TYPE, AT(conn.key_type), 0, 0},
     {0, "known-hosts", "FILE", "ssh cp forward serial ssh-config doctor",

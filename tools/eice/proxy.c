@@ -25,8 +25,7 @@ typedef struct agent {
     eice_posix *x;
     int fd; /* listens; -1: none */
     const char *path;
-    uint8_t seed[32];
-    uint8_t public_key[32];
+    eice_user_key key;
     agent_client client[AGENT_CLIENTS];
 } agent;
 
@@ -48,8 +47,7 @@ static bool client_serve(agent *a, agent_client *k)
         ptrdiff_t n;
 
         eice_buf_init(&out, k->out + k->out_len, sizeof k->out - k->out_len);
-        n = eice_agent_serve(a->seed, a->public_key,
-                             eice_str_make(k->in, k->in_len), &out);
+        n = eice_agent_serve(&a->key, eice_str_make(k->in, k->in_len), &out);
         if (n <= 0 || out.overflow) {
             return n == 0;
         }
@@ -124,6 +122,22 @@ static void agent_ready(void *user, int fd, int revents)
     close(peer);
 }
 
+static bool agent_make(agent *a, const cli *c)
+{
+    uint8_t seed[48];
+    eice_drbg random;
+    bool good;
+
+    if (!eice_posix_random(seed, sizeof seed)) {
+        return false;
+    }
+    eice_drbg_init(&random, seed, sizeof seed);
+    good = eice_user_key_generate(&a->key, c->conn.key_type, &random);
+    eice_drbg_wipe(&random);
+    eice_wipe(seed, sizeof seed);
+    return good;
+}
+
 /* Listens at the path, for this user only. */
 static bool agent_open(agent *a, const cli *c)
 {
@@ -145,8 +159,7 @@ static bool agent_open(agent *a, const cli *c)
     bound = strlen(c->agent_socket) < sizeof at.sun_path && a->fd >= 0
             && bind(a->fd, (struct sockaddr *)(void *)&at, sizeof at) == 0;
     umask(mask);
-    if (!bound || listen(a->fd, AGENT_CLIENTS) != 0
-        || !eice_posix_random(a->seed, sizeof a->seed)) {
+    if (!bound || listen(a->fd, AGENT_CLIENTS) != 0 || !agent_make(a, c)) {
         eice_fail(&e, EICE_E_LOCAL_IO, EICE_STAGE_LOCAL,
                   "cannot listen at %s: %s", c->agent_socket,
                   strlen(c->agent_socket) < sizeof at.sun_path
@@ -156,7 +169,6 @@ static bool agent_open(agent *a, const cli *c)
         return false;
     }
     a->path = c->agent_socket;
-    eice_ed25519_public(a->public_key, a->seed);
     return true;
 }
 
@@ -186,7 +198,6 @@ static bool key_line(const cli *c, agent *a, char *user, size_t user_cap,
 {
     const char *push = c->push != NULL ? c->push : "";
     const size_t n = strcspn(push, ":");
-    uint8_t blob[EICE_ED25519_BLOB];
     eice_buf b;
 
     snprintf(user, user_cap, "%.*s", (int)n, push);
@@ -198,8 +209,7 @@ static bool key_line(const cli *c, agent *a, char *user, size_t user_cap,
         return false;
     }
     eice_buf_init(&b, line, cap);
-    eice_key_blob(blob, a->public_key);
-    eice_key_line(&b, blob, sizeof blob, eice_str_c(""));
+    eice_key_line(&b, a->key.blob, a->key.blob_len, eice_str_c(""));
     (void)eice_buf_c(&b);
     return true;
 }
