@@ -2701,6 +2701,8 @@ EICE_API void eice_aws_next_token(const eice_aws_reply *r, eice_buf *out);
 /* What the operations return, field by field; "" where absent. Texts for
  * people (name, reason, message) are cut to fit; for all others that would
  * be an error. Controls become '?'. */
+#define EICE_GROUPS_TEXT 384 /* 16 ids with blanks between them */
+
 typedef struct eice_instance {
     char id[40];
     char name[256];        /* tag Name */
@@ -2718,6 +2720,7 @@ typedef struct eice_instance {
     char launch_time[32];
     char type[40];
     char metadata[16];     /* "disabled": the instance cannot fetch keys */
+    char groups[EICE_GROUPS_TEXT]; /* ids of its security groups */
 } eice_instance;
 
 typedef struct eice_endpoint {
@@ -2735,6 +2738,7 @@ typedef struct eice_endpoint {
     char fips_dns_dual[256];
     char ip_type[16];      /* ipv4, dualstack, ipv6 */
     bool preserve_client_ip;
+    char groups[EICE_GROUPS_TEXT]; /* ids of its security groups */
 } eice_endpoint;
 
 typedef struct eice_identity {
@@ -18787,7 +18791,8 @@ typedef enum eicei_aws_kind {
     EICEI_AWS_TEXT, /* for people: cut to fit */
     EICEI_AWS_ID,   /* must fit */
     EICEI_AWS_BOOL,
-    EICEI_AWS_AGAIN /* as TEXT; the last of several elements counts */
+    EICEI_AWS_AGAIN, /* as TEXT; the last of several elements counts */
+    EICEI_AWS_LIST   /* as TEXT; all of them, blanks between them */
 } eicei_aws_kind;
 
 /* Which element of an item goes where. Of two rows for one place the upper
@@ -18865,14 +18870,21 @@ EICEI_PRIVATE int eicei_aws_row(eicei_aws_walk *w)
     if (i == s->count) {
         return EICEI_AWS_NO_FIELD;
     }
-    for (k = 0; k <= i && s->fields[i].kind != EICEI_AWS_AGAIN; k++) {
+    for (k = 0; k <= i && s->fields[i].kind < EICEI_AWS_AGAIN; k++) {
         if (s->fields[k].offset == s->fields[i].offset
             && (w->seen >> k & 1) != 0) {
             return EICEI_AWS_NO_FIELD;
         }
     }
     w->seen |= (uint32_t)1 << i;
-    w->record[s->fields[i].offset] = 0;
+    if (s->fields[i].kind != EICEI_AWS_LIST) {
+        w->record[s->fields[i].offset] = 0;
+    } else if (w->record[s->fields[i].offset] != 0) {
+        char *const to = (char *)w->record + s->fields[i].offset;
+        const size_t have = strlen(to);
+
+        eice_copy_text(to + have, s->fields[i].size - have, eice_str_c(" "));
+    }
     return (int)i;
 }
 
@@ -19062,6 +19074,7 @@ static const eicei_aws_field eicei_aws_instance_fields[] = {
     EICEI_I("launchTime", i.launch_time, ID),
     EICEI_I("instanceType", i.type, ID),
     EICEI_I("metadataOptions/httpEndpoint", i.metadata, ID),
+    EICEI_I("groupSet/item/groupId", i.groups, LIST),
     EICEI_I("tagSet/item/key", key, AGAIN),
     EICEI_I("tagSet/item/value", value, AGAIN)
 };
@@ -19104,7 +19117,8 @@ static const eicei_aws_field eicei_aws_endpoint_fields[] = {
     EICEI_E("publicDnsNames/dualstack/dnsName", dns_dual, ID),
     EICEI_E("publicDnsNames/dualstack/fipsDnsName", fips_dns_dual, ID),
     EICEI_E("ipAddressType", ip_type, ID),
-    EICEI_E("preserveClientIp", preserve_client_ip, BOOL)
+    EICEI_E("preserveClientIp", preserve_client_ip, BOOL),
+    EICEI_E("securityGroupIdSet/item", groups, LIST)
 };
 
 static const eicei_aws_shape eicei_aws_endpoint_shape = {

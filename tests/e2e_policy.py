@@ -85,6 +85,21 @@ def for_serial(w):
     enough_and_no_more(w, printed(w, "--for", "serial", "web-1"), works)
 
 
+@test(seconds=90)
+def for_enroll(w):
+    """Into an account where nobody ever made an endpoint."""
+    w.sim.ctl("setting", name="endpoint_create_ms", value=50)
+    world, policies = w.sim.world.snapshot()
+    world["service_linked_role"] = False
+
+    def works():
+        _, now = w.sim.world.snapshot()
+        w.sim.world.restore((world, {**policies, **now}))
+        result = w.eice("enroll", "--yes", "lonely")
+        return result.status == 0, result.err
+    enough_and_no_more(w, printed(w, "--for", "enroll", "lonely"), works)
+
+
 @test
 def exact(w):
     """Names, addresses, login, port and duration of what was asked for, each once."""

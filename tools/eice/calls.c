@@ -172,21 +172,6 @@ bool cli_filters_add(cli_filters *f, const char *const (*names)[2],
            && !f->params.text.overflow;
 }
 
-static bool contains_nocase(const char *text, const char *word)
-{
-    const size_t n = strlen(word);
-    const size_t len = strlen(text);
-    size_t i;
-
-    for (i = 0; i + n <= len; i++) {
-        if (eice_str_eq_nocase(eice_str_make(text + i, n),
-                               eice_str_make(word, n))) {
-            return true;
-        }
-    }
-    return false;
-}
-
 bool cli_filters_fit(const cli_filters *f, const char *cells, size_t len)
 {
     size_t i;
@@ -194,7 +179,7 @@ bool cli_filters_fit(const cli_filters *f, const char *cells, size_t len)
     for (i = 0; i < f->word_count; i++) {
         const char *cell = cells;
 
-        while (cell < cells + len && !contains_nocase(cell, f->words[i])) {
+        while (cell < cells + len && !cli_contains_nocase(cell, f->words[i])) {
             cell += strlen(cell) + 1;
         }
         if (cell >= cells + len) {

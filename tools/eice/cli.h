@@ -106,6 +106,8 @@ typedef struct cli {
     } cp;
     const char *use;       /* policy --for */
     bool check;            /* policy --check */
+    bool undo;             /* enroll --undo */
+    bool configured;       /* the file of config.c had something to say */
     struct {
         cli_words groups;
         cli_words tags;
@@ -116,6 +118,9 @@ typedef struct cli {
         bool wait;
         bool dry_run;
         bool yes;
+        const char *subnet;
+        bool no_rules;
+        bool no_test;
     } point;
     bool all;              /* doctor --all */
     /* Unknown host keys under EICE_POLICY_ASK; NULL refuses them. `user` is
@@ -152,6 +157,7 @@ int cli_ec2(cli *c);
 /* One of `ec2-instance-connect`, or NULL. */
 const cli_command *cli_ec2_command(const char *name);
 int cli_doctor(cli *c);
+int cli_enroll(cli *c);
 int cli_policy(cli *c);
 int cli_version(cli *c);
 
@@ -208,6 +214,7 @@ void cli_say(const cli *c, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 /* As strstr, which is large. */
 bool cli_contains(const char *text, const char *word);
+bool cli_contains_nocase(const char *text, const char *word);
 /* A JSON string with its quotes. */
 void cli_json_text(FILE *out, const char *text);
 /* Does the locale of stdout show UTF-8? */
@@ -410,6 +417,66 @@ void cli_table_free(cli_table *t);
 bool cli_colour(int fd);
 /* "5m", "3h", "12d", "2y" */
 void cli_age(int64_t seconds, char *out, size_t cap);
+
+/* ---- reach.c ----------------------------------------------------------- */
+
+typedef enum cli_lets { CLI_LETS_YES, CLI_LETS_NO, CLI_LETS_UNSURE } cli_lets;
+
+/* What was looked at, and the rule that would do: `group` lets `peer`. */
+typedef struct cli_group_rule {
+    char names[200];       /* of all groups there */
+    char group[64];
+    char peer[64];
+} cli_group_rule;
+
+/* One side of a connection, as security groups see it. */
+typedef struct cli_side {
+    const char *groups;    /* ids with blanks between them */
+    const char *address;   /* NULL: not known; "": of some client */
+} cli_side;
+
+/* Do the groups of one side, as described, let the port pass: out of it to
+ * the peer (egress), or in from there? */
+cli_lets cli_groups_let(const cli_call *groups, unsigned port,
+                        const cli_side *own, const cli_side *peer, bool egress,
+                        cli_group_rule *rule);
+
+/* Is the port among those from the value at one path to that at another? */
+bool cli_has_port(const eice_item *p, unsigned port, const char *from,
+                  const char *to);
+/* Do the groups of the endpoint (egress), or of the instance, let it pass? */
+cli_lets cli_facts_groups(const cli_facts *f, unsigned port, bool egress,
+                          cli_group_rule *rule);
+
+/* ---- why.c ------------------------------------------------------------- */
+
+/* Puts the likeliest cause of a failure into its remedy, with one call more
+ * to EC2 at most. The connection has ended. */
+void cli_why(cli_run *r, eice_error *e);
+
+/* ---- config.c ---------------------------------------------------------- */
+
+bool cli_config_path(char *out, size_t cap);
+/* What the file says of the target, as far as no option says otherwise. */
+void cli_config_apply(cli *c);
+/* The section of a name anew, with these lines; none takes it out. False:
+ * reported. */
+bool cli_config_store(const cli *c, const char *name, eice_str lines);
+
+/* ---- pick.c ------------------------------------------------------------ */
+
+typedef struct cli_choice {
+    char text[240];
+} cli_choice;
+
+bool cli_can_ask(void);
+/* A line of input, or the default for an empty one; false: q, or the end. */
+bool cli_prompt(const char *question, const char *otherwise, char *out,
+                size_t cap);
+bool cli_confirm(const char *question);
+/* One of the list, or several; false when it was left. */
+bool cli_pick(const char *title, const cli_choice *list, size_t count,
+              bool *chosen, bool many);
 
 /* ---- forward.c --------------------------------------------------------- */
 

@@ -374,140 +374,6 @@ static verdict look_family(const doctor *d, finding *f)
 
 /* ---- security groups --------------------------------------------------- */
 
-static bool has_port(const eice_item *p, unsigned port, const char *from,
-                     const char *to)
-{
-    char text[16];
-    uint64_t low;
-    uint64_t high;
-
-    return eice_str_u64(eice_str_c(eice_item_get(p, from, text, sizeof text)),
-                        65535, &low)
-           && eice_str_u64(eice_str_c(eice_item_get(p, to, text, sizeof text)),
-                           65535, &high)
-           && low <= port && port <= high;
-}
-
-static bool lets_port(const eice_item *p, unsigned port)
-{
-    return eice_item_is(p, "ipProtocol", "-1")
-           || ((eice_item_is(p, "ipProtocol", "tcp")
-                || eice_item_is(p, "ipProtocol", "6"))
-               && has_port(p, port, "fromPort", "toPort"));
-}
-
-static bool any_range(const eice_item *p, const char *list, const char *path,
-                      const char *address)
-{
-    eice_items walk;
-    eice_item one;
-    char cidr[64];
-
-    eice_items_in(p, list, &walk);
-    while (eice_items_next(&walk, &one)) {
-        eice_item_get(&one, path, cidr, sizeof cidr);
-        if (address[0] == 0 ? strcmp(cidr + strcspn(cidr, "/"), "/0") == 0
-                            : cli_in_cidr(cidr, address)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* One side of a connection in terms of security groups. */
-typedef struct side {
-    const eice_item *item; /* whose groups... */
-    const char *list;      /* ...are there */
-    const char *path;      /* below an entry of that list */
-    const char *address;   /* "": of the client, which is not known */
-} side;
-
-static bool of_side(const side *s, const char *group)
-{
-    eice_items walk;
-    eice_item one;
-
-    if (s->item == NULL) {
-        return false;
-    }
-    eice_items_in(s->item, s->list, &walk);
-    while (eice_items_next(&walk, &one)) {
-        if (eice_item_is(&one, s->path, group)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool any_group(const eice_item *p, const side *peer)
-{
-    eice_items walk;
-    eice_item one;
-    char id[64];
-
-    eice_items_in(p, "groups/item", &walk);
-    while (eice_items_next(&walk, &one)) {
-        if (of_side(peer, eice_item_get(&one, "groupId", id, sizeof id))) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Do the rules of `own` in `list` let the port to or from the peer? */
-static verdict groups_let(const doctor *d, const side *own, const side *peer,
-                          const char *list, char *names, size_t cap)
-{
-    const cli_call *a = &d->f.ask[CLI_ASK_GROUPS];
-    verdict v = V_FAIL;
-    char id[64];
-    size_t i;
-
-    for (i = 0; i < a->count; i++) {
-        eice_items walk;
-        eice_item p;
-
-        eice_item_get(&a->items[i], "groupId", id, sizeof id);
-        if (!of_side(own, id)) {
-            continue;
-        }
-        snprintf(names + strlen(names), cap - strlen(names), "%s%s",
-                 names[0] != 0 ? ", " : "", id);
-        eice_items_in(&a->items[i], list, &walk);
-        while (eice_items_next(&walk, &p)) {
-            if (!lets_port(&p, d->port)) {
-                continue;
-            }
-            if (any_group(&p, peer)
-                || any_range(&p, "ipRanges/item", "cidrIp", peer->address)
-                || any_range(&p, "ipv6Ranges/item", "cidrIpv6",
-                             peer->address)) {
-                return V_OK;
-            }
-            if (eice_item_get(&p, "prefixListIds/item/prefixListId", id,
-                              sizeof id)[0] != 0) {
-                v = V_WARN; /* what is in it cannot be seen from here */
-            }
-        }
-    }
-    return v;
-}
-
-static void both_sides(const doctor *d, side *endpoint, side *instance)
-{
-    const bool client_ip
-        = eice_item_is(d->f.endpoint, "preserveClientIp", "true");
-
-    endpoint->item = d->f.endpoint;
-    endpoint->list = "securityGroupIdSet/item";
-    endpoint->path = "";
-    endpoint->address = client_ip ? "" : d->f.endpoint_address;
-    instance->item = d->f.instance;
-    instance->list = "groupSet/item";
-    instance->path = "groupId";
-    instance->address = d->f.address;
-}
-
 static verdict groups_known(const doctor *d, finding *f)
 {
     const cli_call *a = &d->f.ask[CLI_ASK_GROUPS];
@@ -523,63 +389,40 @@ static verdict groups_known(const doctor *d, finding *f)
     return V_WARN;
 }
 
-static void first_group(const side *s, char *out, size_t cap)
-{
-    eice_items walk;
-    eice_item one;
-
-    out[0] = 0;
-    eice_items_in(s->item, s->list, &walk);
-    if (eice_items_next(&walk, &one)) {
-        eice_item_get(&one, s->path, out, cap);
-    }
-}
-
 /* `egress`: out of the endpoint's groups; otherwise into the instance's. */
 static verdict look_groups(const doctor *d, finding *f, bool egress)
 {
-    char names[200] = "";
-    char own_group[64];
-    char peer_group[64];
-    side endpoint;
-    side instance;
-    const side *own = egress ? &endpoint : &instance;
-    const side *peer = egress ? &instance : &endpoint;
+    const bool client = eice_item_is(d->f.endpoint, "preserveClientIp", "true");
+    cli_group_rule rule;
     verdict v = groups_known(d, f);
 
     if (v != V_OK) {
         return v;
     }
-    both_sides(d, &endpoint, &instance);
-    v = groups_let(d, own, peer,
-                   egress ? "ipPermissionsEgress/item" : "ipPermissions/item",
-                   names, sizeof names);
-    if (v == V_OK) {
-        seen(f, "%s let%s TCP %u %s", names,
-             strchr(names, ',') != NULL ? "" : "s", d->port,
+    switch (cli_facts_groups(&d->f, d->port, egress, &rule)) {
+    case CLI_LETS_YES:
+        seen(f, "%s let%s TCP %u %s", rule.names,
+             strchr(rule.names, ',') != NULL ? "" : "s", d->port,
              egress ? "out to the instance" : "in from the endpoint");
-        return v;
-    }
-    if (v == V_WARN) {
+        return V_OK;
+    case CLI_LETS_UNSURE:
         seen(f, "%s: only prefix lists, which cannot be judged from here",
-             names);
-        return v;
+             rule.names);
+        return V_WARN;
+    case CLI_LETS_NO:
+        break;
     }
-    first_group(own, own_group, sizeof own_group);
-    first_group(peer, peer_group, sizeof peer_group);
-    seen(f, "no rule of %s lets TCP %u %s %s%s", names, d->port,
-         egress ? "out to" : "in from",
-         egress ? d->f.address
-         : peer->address[0] != 0 ? peer->address
-                                 : "the client's address",
-         peer->address[0] == 0 ? " (the endpoint preserves it)" : "");
+    seen(f, "no rule of %s lets TCP %u %s", rule.names, d->port,
+         egress   ? "out to the instance"
+         : client ? "in from the client's address, which the endpoint preserves"
+                  : "in from the endpoint");
     because(f, "a security group of the %s is closed",
             egress ? "endpoint" : "instance");
     mend(f, "aws ec2 authorize-security-group-%s --group-id %s "
             "--ip-permissions IpProtocol=tcp,FromPort=%u,ToPort=%u,"
             "UserIdGroupPairs=[{GroupId=%s}] --region %s",
-         egress ? "egress" : "ingress", own_group, d->port, d->port,
-         peer_group, d->region);
+         egress ? "egress" : "ingress", rule.group, d->port, d->port,
+         rule.peer, d->region);
     return V_FAIL;
 }
 
@@ -637,7 +480,7 @@ static bool acl_lets(const eice_item *acl, bool egress, const char *address,
         if (!eice_item_is(&e, "egress", egress ? "true" : "false")
             || !(eice_item_is(&e, "protocol", "-1")
                  || (eice_item_is(&e, "protocol", "6")
-                     && has_port(&e, port, "portRange/from",
+                     && cli_has_port(&e, port, "portRange/from",
                                  "portRange/to")))
             || !cli_in_cidr(eice_item_get(&e,
                                           strchr(address, ':') != NULL

@@ -23,6 +23,19 @@ bool cli_contains(const char *text, const char *word)
     return strncmp(text, word, n) == 0;
 }
 
+bool cli_contains_nocase(const char *text, const char *word)
+{
+    const size_t n = strlen(word);
+
+    for (; strlen(text) >= n; text++) {
+        if (eice_str_eq_nocase(eice_str_make(text, n),
+                               eice_str_make(word, n))) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool cli_utf8(void)
 {
     static const char *const names[] = {"LC_ALL", "LC_CTYPE", "LANG"};

@@ -117,6 +117,7 @@ bool cli_run_connect(cli_run *r)
     eice_error e;
 
     memset(&e, 0, sizeof e);
+    cli_config_apply(r->c);
     if (r->hops == 0 && !cli_jump_open(r)) {
         return false;
     }
@@ -222,13 +223,21 @@ bool cli_run_wait(cli_run *r)
 bool cli_run_good(cli_run *r)
 {
     const eice_error *e = eice_conn_error(r->conn);
+    eice_error told;
 
     cli_trail(r->c, r->conn, &r->seen);
     if (e->code == EICE_OK) {
         return r->signal == 0;
     }
     if (e->code != EICE_E_CANCELLED) {
-        cli_report(r->c, e);
+        told = *e;
+        cli_why(r, &told);
+        cli_report(r->c, &told);
+        if (r->c->configured && e->stage >= EICE_STAGE_RESOLVE
+            && e->stage <= EICE_STAGE_UPGRADE) {
+            cli_say(r->c, "eice enroll wrote down where this is; run again, "
+                          "it looks anew");
+        }
     } else if (r->signal != 0) {
         cli_say(r->c, "ended by signal %d (%s)", r->signal,
                 strsignal(r->signal));

@@ -125,21 +125,6 @@ static size_t table_length(const char *text)
     return n;
 }
 
-static bool table_is_utf8(void)
-{
-    static const char *const names[] = {"LC_ALL", "LC_CTYPE", "LANG"};
-    size_t i;
-
-    for (i = 0; i < 3; i++) {
-        const char *value = getenv(names[i]);
-
-        if (value != NULL && value[0] != 0) {
-            return cli_contains(value, "UTF-8") || cli_contains(value, "utf8");
-        }
-    }
-    return false;
-}
-
 bool cli_colour(int fd)
 {
     const char *const term = getenv("TERM");
@@ -155,7 +140,7 @@ static void table_look_at(table_look *l)
 
     memset(l, 0, sizeof *l);
     l->width = TABLE_UNLIMITED;
-    l->utf8 = table_is_utf8();
+    l->utf8 = cli_utf8();
     if (isatty(STDOUT_FILENO)) {
         cli_term_size(STDOUT_FILENO, &size);
         l->width = size.columns;

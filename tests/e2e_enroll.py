@@ -1,0 +1,384 @@
+#!/usr/bin/python3
+"""`eice enroll`: from a private instance to a login, by flags and by the wizard on terminals of
+all kinds; run twice, killed on the way, undone.
+
+    tests/e2e_enroll.py [--eice PROGRAM] [name …]
+"""
+
+import json
+import os
+import re
+import sys
+import time
+
+from e2elib import check, contains, equal, eventually, main, matches, test
+
+LONELY = "i-0123456789abcde15"
+LONELY_GROUP = "sg-0f00ba4f00ba4f0aa"
+LONELY_VPC = "vpc-0ddd3333eee4444aa"
+LONELY_SUBNET = "subnet-0aaa1111bbb2222aa"
+CHANGES = ("Create", "Authorize", "Revoke", "Modify", "Delete")
+
+
+def environment(w, **more):
+    return w.env(XDG_CONFIG_HOME=w.path("conf"), **more)
+
+
+def enroll(w, *words, **options):
+    options.setdefault("env", environment(w))
+    return w.eice("enroll", *words, **options)
+
+
+def changed(w):
+    """The calls that were to change something."""
+    return [e["action"] for e in w.requests() if e["action"].startswith(CHANGES)]
+
+
+def rules(w, group=LONELY_GROUP):
+    return [(r["protocol"], r.get("from"), r.get("to"), r["source"])
+            for r in w.sim.world.data["groups"][group]["ingress"]]
+
+
+def endpoints(w, vpc=LONELY_VPC):
+    return [e for e in w.sim.world.data["endpoints"] if e["vpc"] == vpc]
+
+
+def only(w, *names):
+    """Nothing else runs."""
+    for entry in w.sim.world.data["instances"]:
+        if entry["name"] not in names and entry["state"] == "running":
+            entry["state"] = "stopped"
+
+
+def settings(w, name):
+    with open(w.path("conf", "eice", "config"), encoding="utf-8") as f:
+        sections = re.split(r"^\[(.*)\]\n", f.read(), flags=re.M)
+    found = dict(zip(sections[1::2], sections[2::2]))
+    return dict(line.split(" = ") for line in found[name].splitlines()) if name in found else None
+
+
+# by flags
+
+@test
+def all_of_it(w):
+    """Endpoint, rule, login, test, and what `eice ssh NAME` needs without asking EC2 again."""
+    result = enroll(w, "--yes", "--json", "lonely").expect(0)
+    [row] = json.loads(result.text)
+    [made] = endpoints(w)
+    equal(row, {"name": "lonely", "instance": LONELY, "endpoint": made["id"],
+                "endpoint_made": True, "rule_in_made": True, "rule_out_made": False,
+                "user": "ec2-user", "tested": True, "ok": True}, "what is told")
+    equal((made["state"], made["subnet"]), ("create-complete", LONELY_SUBNET), "the endpoint")
+    equal(made["tags"]["eice.h:created-by"], "eice", "its tag")
+    equal(rules(w), [("tcp", 22, 22, made["groups"][0])], "the rule")
+    contains(result.err, f"+   allow tcp 22 from {made['groups'][0]}", "the difference shown")
+    equal(settings(w, "lonely")["endpoint-id"], made["id"], "what is remembered")
+    equal(os.stat(w.path("conf/eice/config")).st_mode & 0o777, 0o600, "its mode")
+    w.sim.ctl("clear")
+    w.eice("ssh", "lonely", "true", env=environment(w)).expect(0)
+    equal([e["action"] for e in w.requests() if e["action"].startswith("Describe")], [],
+          "EC2 is not asked")
+
+
+@test
+def twice(w):
+    enroll(w, "--yes", "lonely").expect(0)
+    world, _ = w.sim.world.snapshot()
+    before = settings(w, "lonely")
+    w.sim.ctl("clear")
+    enroll(w, "--yes", "lonely").expect(0)
+    equal(changed(w), [], "changes the second time")
+    equal(w.sim.world.snapshot()[0], world, "the world")
+    equal(settings(w, "lonely"), before, "what is remembered")
+
+
+@test
+def undone(w):
+    """--undo takes away what was made, exactly that, and forgets the name."""
+    before = {name: rules(w, name) for name in w.sim.world.data["groups"]}
+    there = {e["id"] for e in w.sim.world.data["endpoints"]}
+    enroll(w, "--yes", "lonely").expect(0)
+    enroll(w, "--yes", "web-1").expect(0)
+    enroll(w, "--yes", "--undo", "lonely").expect(0)
+    equal({name: rules(w, name) for name in w.sim.world.data["groups"]}, before, "the rules")
+    eventually(lambda: w.sim.world.settle() or {e["id"] for e in w.sim.world.data["endpoints"]},
+               there, "the endpoints")
+    equal(settings(w, "lonely"), None, "the name")
+    check(settings(w, "web-1"), "others are kept")
+    w.sim.ctl("clear")
+    enroll(w, "--yes", "--undo").expect(0)
+    equal(changed(w), [], "what is left to undo")
+
+
+@test
+def as_said(w):
+    """Subnet, groups, tags, client address and login are those given."""
+    w.sim.ctl("tables", name="groups", id=LONELY_GROUP, value={"ingress": [
+        {"protocol": "-1", "source": "0.0.0.0/0"}]})
+    enroll(w, "--yes", "--subnet", LONELY_SUBNET, "--group", LONELY_GROUP, "--tag", "Team=a=b",
+           "--tag", "Name=way in", "--preserve-client-ip", "no", "--ip-address-type", "ipv4",
+           "-l", "ec2-user", "lonely").expect(0)
+    [made] = endpoints(w)
+    equal((made["groups"], made["preserve_ip"], made["address_type"]),
+          ([LONELY_GROUP], False, "ipv4"), "the endpoint")
+    equal(made["tags"], {"eice.h:created-by": "eice", "Team": "a=b", "Name": "way in"}, "tags")
+    equal([c for c in changed(w) if c.startswith("Auth")], [], "rules that were not needed")
+
+
+@test
+def rules_left_alone(w):
+    w.sim.ctl("setting", name="dial_timeout_ms", value=300)
+    result = enroll(w, "--yes", "--no-rules", "lonely").expect(1)
+    contains(result.err, "rule is missing still", "what is said")
+    contains(result.err, "eice doctor", "where to go on")
+    equal(rules(w), [], "rules")
+    enroll(w, "--yes", "--no-rules", "--no-test", "lonely").expect(0)
+
+
+@test
+def not_made(w):
+    """An endpoint that cannot be made: AWS's reason, and how to go on."""
+    w.sim.ctl("fault", kind="endpoint-fails", message="No free address in the subnet.")
+    result = enroll(w, "--yes", "lonely").expect(1)
+    contains(result.err, "No free address in the subnet", "the reason")
+    contains(result.err, "eice endpoint delete", "the remedy")
+    contains(result.err, "InstanceConnectEndpointDetails", "the console")
+    equal(settings_or_none(w), None, "nothing is remembered")
+    w.sim.ctl("clear")
+    contains(enroll(w, "--yes", "lonely").expect(1).err, "No free address", "the second time")
+    equal(changed(w), [], "another is not made")
+
+
+def settings_or_none(w):
+    return settings(w, "lonely") if os.path.exists(w.path("conf/eice/config")) else None
+
+
+@test
+def slow(w):
+    """A limit ends the waiting; the next run goes on with the same endpoint."""
+    w.sim.ctl("setting", name="endpoint_create_ms", value=4000)
+    result = enroll(w, "--yes", "--timeout", "1", "lonely").expect(1)
+    contains(result.err, "run it again", "the remedy")
+    enroll(w, "--yes", "lonely").expect(0)
+    equal(len(endpoints(w)), 1, "endpoints")
+    equal(changed(w).count("CreateInstanceConnectEndpoint"), 1, "made once")
+
+
+@test(seconds=90)
+def killed_on_the_way(w):
+    """After each step, with SIGKILL; run again it ends as if nothing had happened."""
+    w.sim.ctl("setting", name="endpoint_create_ms", value=1500)
+    for action in ("DescribeInstances", "CreateInstanceConnectEndpoint",
+                   "DescribeNetworkInterfaces", "AuthorizeSecurityGroupIngress",
+                   "SendSSHPublicKey", "openTunnel"):
+        w.sim.world.restore(w.original)
+        w.sim.ctl("clear")
+        w.sim.ctl("setting", name="endpoint_create_ms", value=1500)
+        process = w.spawn("enroll", "--yes", "lonely", env=environment(w), stderr=-3)
+        eventually(lambda a=action: len(w.requests(a)) > 0, True, action, 20)
+        process.kill()
+        process.wait()
+        enroll(w, "--yes", "lonely").expect(0)
+        equal(len(endpoints(w)), 1, f"endpoints after {action}")
+        equal(len(rules(w)), 1, f"rules after {action}")
+    eventually(w.tunnels, 0, "tunnels")
+
+
+@test
+def interrupted(w):
+    w.sim.ctl("setting", name="endpoint_create_ms", value=60000)
+    process = w.spawn("enroll", "--yes", "lonely", env=environment(w), stderr=-1)
+    eventually(lambda: len(w.requests("CreateInstanceConnectEndpoint")), 1, "the endpoint")
+    time.sleep(0.3)
+    process.send_signal(2)
+    equal(process.wait(10), 1, "status")
+    contains(process.stderr.read().decode(), "run it again, it goes on", "what is said")
+
+
+@test
+def several(w):
+    """--all: an endpoint for each VPC that has none, then every instance."""
+    only(w, "lonely", "web-1", "app & web-2")
+    rows = json.loads(enroll(w, "--yes", "--all", "--json").expect(0).text)
+    equal(sorted((r["name"], r["user"], r["endpoint_made"], r["ok"]) for r in rows),
+          [("app & web-2", "ubuntu", False, True), ("lonely", "ec2-user", True, True),
+           ("web-1", "ec2-user", False, True)], "all of them")
+
+
+@test
+def not_allowed(w):
+    w.sim.ctl("policy", credential="admin", document={"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Action": "*", "Resource": "*"},
+        {"Effect": "Deny", "Action": "ec2:CreateInstanceConnectEndpoint", "Resource": "*"}]})
+    result = enroll(w, "--yes", "lonely").expect(1)
+    contains(result.err, "ec2:CreateInstanceConnectEndpoint", "what is missing")
+
+
+@test
+def wrong_words(w):
+    contains(enroll(w, "lonely").expect(2).err, "--yes", "no terminal")
+    contains(enroll(w, "--yes").expect(2).err, "--all", "no target")
+    contains(enroll(w, "--yes", "nobody").expect(1).err, "no such instance", "target")
+    contains(enroll(w, "--yes", "twin").expect(1).err, "several instances", "target")
+    contains(enroll(w, "--yes", "batch").expect(1).err, "start it first", "stopped")
+
+
+# what is remembered
+
+@test
+def aliases(w):
+    """A section of the file may be written by hand; options win over it."""
+    w.write("conf/eice/config", "# mine\n[box]\ntarget = web-1\nuser=ubuntu\n\n[other]\n"
+            "target = app & web-2\nuser = ubuntu\n")
+    w.eice("ssh", "-l", "ec2-user", "box", "true", env=environment(w)).expect(0)
+    equal(w.eice("ssh", "other", "whoami", env=environment(w)).expect(0).text, "ubuntu\n", "login")
+    contains(w.eice("ssh", "box", "true", env=environment(w)).expect(255).err, "ubuntu", "login")
+    w.write("conf/eice/config", "# mine\n[box]\ntarget = web-1\n[gone]\ntarget = web-1\n"
+            "endpoint-id = eice-0aaaaaaaaaaaaaaaa\n")
+    contains(w.eice("ssh", "gone", "true", env=environment(w)).expect(255).err, "eice enroll",
+             "what is out of date")
+    enroll(w, "--yes", "web-1").expect(0)
+    with open(w.path("conf/eice/config"), encoding="utf-8") as f:
+        check(f.read().startswith("# mine\n[box]\n"), "what others wrote is kept")
+
+
+# the same knowledge when a connection fails
+
+@test
+def why(w):
+    """The message of a failed connection names the cause, after one more call at most."""
+    w.sim.ctl("setting", name="dial_timeout_ms", value=300)
+    rows = (("fenced", ("-T",), "no rule of sg-0f00ba4f00ba4f00c.* lets TCP 22 in", "Groups"),
+            ("refuse-box", (), "does sshd listen there", "Groups"),
+            ("app & web-2", (), "login of its image is ubuntu, not ec2-user", "Images"),
+            ("lonely", (), "eice enroll i-0123456789abcde15", None),
+            ("db 1 (primary)", ("-l", "admin"), "without ec2-instance-connect", "Images"))
+    w.sim.ctl("instance", id="db 1 (primary)", package=False)
+    for target, words, wanted, call in rows:
+        w.sim.ctl("clear")
+        result = w.eice("ssh", *words, target, "true", env=environment(w)).expect(255)
+        matches(result.err, wanted, target)
+        asked = [e["action"] for e in w.requests() if e["action"].startswith("Describe")]
+        equal(sorted(asked), sorted(["DescribeInstances", "DescribeInstanceConnectEndpoints"]
+                                    + ([f"Describe{call}".replace("Groups", "SecurityGroups")]
+                                       if call else [])), f"calls for {target}")
+    told = json.loads(w.eice("--json", "proxy", "fenced", env=environment(w)).expect(1).err)
+    contains(told["remedy"], "eice doctor", "the remedy, for machines")
+
+
+# the wizard
+
+@test
+def with_arrow_keys(w):
+    """Region, instance by filter and arrows, subnet, group, rule, login, test."""
+    with w.terminal("enroll", env=environment(w)) as t:
+        t.expect(r"Region \[eu-west-1\]: ")
+        t.send("\n")
+        t.expect("Which instances")
+        t.expect("type to filter")
+        t.send("lonx")
+        t.send("\x7fely")
+        t.expect("1 of [0-9]+, filter: lonely")
+        t.send("\x1b[B\x1b[A \r")
+        t.expect(r"Security group of the endpoint, \? for a list \[default\]: ")
+        t.send("?\n")
+        t.expect("Security group of the endpoint\\?")
+        t.expect(">  sg-")
+        t.send("default")
+        t.expect("filter: default")
+        t.send("\r")
+        t.expect(r"Make an EC2 Instance Connect Endpoint in subnet-\w+\? \[y\]: ")
+        t.send("y\n")
+        t.expect(r"allow tcp 22 from sg-")
+        t.expect(r"Add this rule\? \[y\]: ")
+        t.send("\n")
+        t.expect(r"Login \[ec2-user\]: ")
+        t.send("\n")
+        t.expect("logs in as ec2-user")
+        equal(t.wait(20), 0, "status")
+        t.restored("afterwards")
+    check(settings(w, "lonely"), "it is remembered")
+
+
+def by_number(w, env, columns=80):
+    only(w, "lonely", "web-1")
+    with w.terminal("enroll", env=env, columns=columns) as t:
+        t.expect("Region")
+        t.send("\n")
+        t.expect("Which instances")
+        line = t.expect(r"([0-9]+)  (web-1)\s[^\n]*\n")
+        t.expect(r"number[^:]*: ")
+        t.send("7\n")
+        t.expect(r"number[^:]*: ")
+        t.send(line[1] + b"\n")
+        t.expect("Login")
+        t.send("\n")
+        t.expect("logs in as")
+        equal(t.wait(20), 0, "status")
+        return t.seen
+
+
+@test
+def on_a_dumb_terminal(w):
+    by_number(w, environment(w, TERM="dumb"))
+
+
+@test
+def without_utf8(w):
+    seen = by_number(w, environment(w, TERM="dumb", LANG="C"))
+    check(all(byte < 128 for byte in seen), f"ASCII only: {seen}")
+
+
+@test
+def narrow_and_wide(w):
+    """No line is longer than the terminal, or the picture would fall apart."""
+    for columns in (40, 200):
+        with w.terminal("enroll", env=environment(w), columns=columns) as t:
+            t.expect("Region")
+            t.send("\n")
+            t.expect("Which instances")
+            t.drain(0.5)
+            plain = re.sub(rb"\x1b\[[0-9]*[A-Z]", b"", t.seen).decode()
+            widest = max(len(line) for line in plain.split("\r\n"))
+            check(widest < columns, f"{widest} of {columns}")
+            t.send("q")
+            equal(t.wait(), 1, "status")
+            t.restored("after q")
+    equal(changed(w), [], "changes")
+
+
+@test
+def left(w):
+    """q, Ctrl-C and the end of the input leave at every question, and change nothing."""
+    for at, key in ((0, "q\n"), (0, "\x03"), (0, "\x04"), (1, "q"), (1, "\x03"), (1, "\x1b"),
+                    (2, "q\n"), (3, "n\n"), (3, "\x03")):
+        with w.terminal("enroll", env=environment(w)) as t:
+            for step, (pattern, answer) in enumerate((
+                    ("Region[^:]*: ", "\n"), ("type to filter", "lonely\r"),
+                    ("Security group[^:]*: ", "\n"), ("Make an[^:]*: ", "y\n"))):
+                t.expect(pattern)
+                if step == at:
+                    t.send(key)
+                    break
+                t.send(answer)
+            equal(t.wait(), 1, f"status of {key!r} at {at}")
+            t.restored(f"after {key!r} at {at}")
+    equal(changed(w), [], "changes")
+
+
+@test
+def region_by_hand(w):
+    """Another Region than the configured one."""
+    with w.terminal("enroll", env=environment(w, AWS_REGION="eu-central-1")) as t:
+        t.expect(r"Region \[eu-central-1\]: ")
+        t.send("eu-west-1\n")
+        t.expect("type to filter")
+        t.send("lonely")
+        t.expect("1 of")
+        t.send("q\x7f\x7f\x7f\x7f\x7f\x7f\x7fq")
+        equal(t.wait(), 1, "status")
+    matches(w.requests("DescribeInstances")[-1].get("host", "eu-west-1"), "eu-west-1", "Region")
+
+
+if __name__ == "__main__":
+    sys.exit(main(__doc__))

@@ -1,0 +1,890 @@
+/* eice enroll: from a private instance to a login, in steps that look before
+ * they change anything:
+ *
+ *   choose -> endpoint -> wait -> rules -> login -> test -> remember
+ *
+ * What exists already is used, so it can be interrupted and run again. What
+ * it makes carries a tag, by which --undo finds exactly that. */
+#include "cli.h"
+
+#include <unistd.h>
+
+#define TAG "eice.h:created-by"
+#define POLL_MS 5000u
+#define MANY 512
+
+typedef struct enrolled {
+    char id[32];
+    char name[128];      /* what it is called from now on */
+    char endpoint[40];
+    char login[64];
+    bool made;           /* the endpoint, now */
+    bool opened[2];      /* a rule: into the instance, out of the endpoint */
+    bool tested;
+} enrolled;
+
+typedef struct enrolling {
+    cli *c;
+    cli_run r;
+    cli_facts f;         /* of the target at hand */
+    enrolled *list;
+    size_t count;
+    bool ask;            /* there is somebody who can be asked */
+    eice_conn_opts given; /* as the options say */
+} enrolling;
+
+static void say_name(const enrolling *w, const enrolled *e, const char *what,
+                     const char *value)
+{
+    cli_say(w->c, "%s: %s%s%s", e->name, what, value[0] != 0 ? " " : "",
+            value);
+}
+
+static bool report(const enrolling *w, eice_err code, eice_stage stage,
+                   const char *what, const char *value, const char *remedy)
+{
+    eice_error e;
+
+    memset(&e, 0, sizeof e);
+    eice_fail(&e, code, stage, "%s%s%s", what, value[0] != 0 ? ": " : "",
+              value);
+    snprintf(e.remedy, sizeof e.remedy, "%s", remedy);
+    cli_report(w->c, &e);
+    return false;
+}
+
+/* --yes, or somebody says so. */
+static bool agreed(const enrolling *w, const char *question)
+{
+    return w->c->point.yes || cli_confirm(question);
+}
+
+/* ---- calls ------------------------------------------------------------- */
+
+static bool calls_open(enrolling *w)
+{
+    w->c->conn = w->given;
+    w->c->conn.goal = EICE_GOAL_CALLS;
+    return cli_run_connect(&w->r) && cli_run_wait(&w->r);
+}
+
+/* One call, its items kept; false: reported. */
+static bool call(enrolling *w, cli_call *a)
+{
+    cli_call_start(&w->r, a);
+    if (cli_call_wait(&w->r, a, 1)) {
+        return true;
+    }
+    if (w->r.signal == 0) {
+        cli_report(w->c, &a->call.error);
+    }
+    return false;
+}
+
+static bool look(enrolling *w, const enrolled *e)
+{
+    size_t i;
+
+    cli_facts_free(&w->f);
+    memset(&w->f, 0, sizeof w->f);
+    w->c->conn.target = e->id;
+    if (cli_facts_find(&w->f, &w->r)) {
+        cli_facts_around(&w->f, &w->r);
+        return true;
+    }
+    for (i = 0; i < CLI_ASK_FOUND && w->r.signal == 0; i++) {
+        if (w->f.ask[i].call.error.code != EICE_OK) {
+            cli_report(w->c, &w->f.ask[i].call.error);
+            break;
+        }
+    }
+    return false;
+}
+
+/* ---- choose ------------------------------------------------------------ */
+
+static bool add(enrolling *w, const eice_item *item, const char *name)
+{
+    enrolled *e = &w->list[w->count];
+
+    eice_item_get(item, "instanceId", e->id, sizeof e->id);
+    snprintf(e->name, sizeof e->name, "%s", name);
+    if (name[0] == 0) {
+        eice_item_tag(item, "Name", e->name, sizeof e->name);
+    }
+    if (e->name[0] == 0) {
+        snprintf(e->name, sizeof e->name, "%s", e->id);
+    }
+    w->count++;
+    return true;
+}
+
+/* A named target. Facts tell whether there is just one. */
+static bool add_target(enrolling *w, const char *target)
+{
+    enrolled e;
+
+    memset(&e, 0, sizeof e);
+    snprintf(e.id, sizeof e.id, "%s", target);
+    w->c->conn.target = target;
+    cli_facts_free(&w->f);
+    memset(&w->f, 0, sizeof w->f);
+    if (!cli_facts_find(&w->f, &w->r)
+        && w->f.ask[CLI_ASK_INSTANCES].call.error.code != EICE_OK) {
+        cli_report(w->c, &w->f.ask[CLI_ASK_INSTANCES].call.error);
+        return false;
+    }
+    if (w->f.instance == NULL || w->f.ambiguous) {
+        return report(w, w->f.ambiguous ? EICE_E_AMBIGUOUS
+                                        : EICE_E_NO_INSTANCE,
+                      EICE_STAGE_TARGET, target,
+                      w->f.ambiguous ? "several instances have this name"
+                                     : "no such instance",
+                      "");
+    }
+    return add(w, w->f.instance, target);
+}
+
+static void describe(const eice_item *i, cli_choice *out)
+{
+    char name[64];
+    char id[32];
+    char ip[64];
+    char subnet[32];
+    char zone[32];
+    char platform[32];
+
+    snprintf(out->text, sizeof out->text, "%-20s %-19s %-15s %-24s %-11s %s",
+             eice_item_tag(i, "Name", name, sizeof name),
+             eice_item_get(i, "instanceId", id, sizeof id),
+             eice_item_get(i, "privateIpAddress", ip, sizeof ip),
+             eice_item_get(i, "subnetId", subnet, sizeof subnet),
+             eice_item_get(i, "placement/availabilityZone", zone,
+                           sizeof zone),
+             eice_item_get(i, "platformDetails", platform, sizeof platform));
+}
+
+/* All that run; with --all every one of them. */
+static bool choose(enrolling *w)
+{
+    cli_call *a = (cli_call *)malloc(sizeof *a);
+    cli_choice *rows = NULL;
+    bool *chosen = NULL;
+    bool good = a != NULL;
+    size_t i;
+
+    if (good) {
+        cli_call_begin(a, EICE_OP_DESCRIBE_INSTANCES);
+        eice_param_filter(&a->params, "instance-state-name",
+                          eice_str_c("running"));
+        good = call(w, a);
+    }
+    if (good) {
+        rows = (cli_choice *)calloc(a->count + 1, sizeof *rows);
+        chosen = (bool *)calloc(a->count + 1, sizeof *chosen);
+        good = rows != NULL && chosen != NULL;
+        for (i = 0; good && i < a->count; i++) {
+            describe(&a->items[i], &rows[i]);
+            chosen[i] = true;
+        }
+        if (good && a->count == 0) {
+            good = report(w, EICE_E_NO_INSTANCE, EICE_STAGE_TARGET,
+                          "no instance is running in",
+                          eice_conn_region(w->r.conn), "pass --region");
+        } else if (good && !w->c->all) {
+            good = cli_pick("Which instances?", rows, a->count, chosen, true);
+        }
+        for (i = 0; good && i < a->count && w->count < MANY; i++) {
+            good = !chosen[i] || add(w, &a->items[i], "");
+        }
+    }
+    free(rows);
+    free(chosen);
+    if (a != NULL) {
+        cli_call_end(a);
+    }
+    free(a);
+    return good;
+}
+
+/* ---- the endpoint ------------------------------------------------------ */
+
+/* One of a call's items, as the user wants it; NULL: none. */
+static const eice_item *pick_item(const cli_call *a, const char *title,
+                                  const char *first, const char *second)
+{
+    cli_choice *rows = (cli_choice *)calloc(a->count + 1, sizeof *rows);
+    bool *chosen = (bool *)calloc(a->count + 1, sizeof *chosen);
+    const eice_item *found = NULL;
+    char id[64];
+    char text[128];
+    size_t i;
+
+    for (i = 0; rows != NULL && i < a->count; i++) {
+        snprintf(rows[i].text, sizeof rows[i].text, "%-26s %s",
+                 eice_item_get(&a->items[i], first, id, sizeof id),
+                 eice_item_get(&a->items[i], second, text, sizeof text));
+    }
+    if (rows != NULL && chosen != NULL
+        && cli_pick(title, rows, a->count, chosen, false)) {
+        for (i = 0; i < a->count; i++) {
+            found = chosen[i] ? &a->items[i] : found;
+        }
+    }
+    free(rows);
+    free(chosen);
+    return found;
+}
+
+/* The subnet: --subnet, or one of the VPC, that of the instance first. */
+static bool choose_subnet(enrolling *w, char *subnet, size_t cap)
+{
+    const cli_call *a = &w->f.ask[CLI_ASK_SUBNETS];
+    const eice_item *one;
+
+    snprintf(subnet, cap, "%s",
+             w->c->point.subnet != NULL ? w->c->point.subnet : w->f.subnet);
+    if (w->c->point.yes || w->c->point.subnet != NULL || a->count < 2) {
+        return true;
+    }
+    if (!cli_prompt("Subnet of the endpoint, ? for a list", w->f.subnet,
+                    subnet, cap)) {
+        return false;
+    }
+    if (strcmp(subnet, "?") != 0) {
+        return true;
+    }
+    one = pick_item(a, "Subnet of the endpoint?", "subnetId", "cidrBlock");
+    if (one != NULL) {
+        eice_item_get(one, "subnetId", subnet, cap);
+    }
+    return one != NULL;
+}
+
+/* Groups: --group; the VPC's default one when none is given. */
+static bool choose_groups(enrolling *w, cli_call *create)
+{
+    cli_call *a;
+    const eice_item *one;
+    char id[64];
+    size_t i;
+
+    for (i = 0; i < w->c->point.groups.count; i++) {
+        eice_param(&create->params, "SecurityGroupId.#",
+                   eice_str_c(w->c->point.groups.list[i]));
+    }
+    if (w->c->point.yes || w->c->point.groups.count > 0) {
+        return true;
+    }
+    if (!cli_prompt("Security group of the endpoint, ? for a list", "default",
+                    id, sizeof id)) {
+        return false;
+    }
+    if (strcmp(id, "default") == 0) {
+        return true;
+    }
+    if (strcmp(id, "?") == 0) {
+        a = (cli_call *)malloc(sizeof *a);
+        if (a == NULL) {
+            return false;
+        }
+        cli_call_begin(a, EICE_OP_DESCRIBE_GROUPS);
+        eice_param_filter(&a->params, "vpc-id", eice_str_c(w->f.vpc));
+        one = call(w, a) ? pick_item(a, "Security group of the endpoint?",
+                                     "groupId", "groupName")
+                         : NULL;
+        if (one != NULL) {
+            eice_item_get(one, "groupId", id, sizeof id);
+        }
+        cli_call_end(a);
+        free(a);
+        if (one == NULL) {
+            return false;
+        }
+    }
+    eice_param(&create->params, "SecurityGroupId.1", eice_str_c(id));
+    return true;
+}
+
+static void put_tag(cli_call *a, unsigned n, eice_str key, eice_str value)
+{
+    char name[64];
+
+    snprintf(name, sizeof name, "TagSpecification.1.Tag.%u.Key", n);
+    eice_param(&a->params, name, key);
+    snprintf(name, sizeof name, "TagSpecification.1.Tag.%u.Value", n);
+    eice_param(&a->params, name, value);
+}
+
+static void put_tags(const enrolling *w, cli_call *a, const char *type)
+{
+    size_t i;
+
+    eice_param(&a->params, "TagSpecification.1.ResourceType",
+               eice_str_c(type));
+    put_tag(a, 1, eice_str_c(TAG), eice_str_c("eice"));
+    for (i = 0; i < w->c->point.tags.count; i++) {
+        eice_str value = eice_str_c(w->c->point.tags.list[i]);
+        const eice_str key = eice_str_cut(&value, '=');
+
+        put_tag(a, (unsigned)i + 2, key, value);
+    }
+}
+
+/* `late`: the VPC has one already, which was not to be seen before: that of a
+ * run that was interrupted just now. */
+static bool create(enrolling *w, enrolled *e, eice_error *late)
+{
+    cli_call *a = (cli_call *)malloc(sizeof *a);
+    char question[160];
+    char subnet[64];
+    bool good = false;
+
+    if (a == NULL) {
+        return false;
+    }
+    cli_call_begin(a, EICE_OP_CREATE_ENDPOINT);
+    if (choose_subnet(w, subnet, sizeof subnet) && choose_groups(w, a)) {
+        snprintf(question, sizeof question,
+                 "Make an EC2 Instance Connect Endpoint in %s?", subnet);
+        good = agreed(w, question);
+    }
+    if (good) {
+        eice_param(&a->params, "SubnetId", eice_str_c(subnet));
+        if (w->c->point.preserve != NULL) {
+            eice_param(&a->params, "PreserveClientIp",
+                       eice_str_c(strcmp(w->c->point.preserve, "yes") == 0
+                                      ? "true"
+                                      : "false"));
+        }
+        if (w->c->point.ip_type != NULL) {
+            eice_param(&a->params, "IpAddressType",
+                       eice_str_c(w->c->point.ip_type));
+        }
+        put_tags(w, a, "instance-connect-endpoint");
+        cli_call_start(&w->r, a);
+        good = cli_call_wait(&w->r, a, 1) && a->count > 0;
+        if (cli_contains(a->call.error.aws_code, "LimitExceeded")) {
+            *late = a->call.error;
+        } else if (!good && w->r.signal == 0) {
+            cli_report(w->c, &a->call.error);
+        }
+    }
+    if (good) {
+        eice_item_get(&a->items[0], "instanceConnectEndpointId", e->endpoint,
+                      sizeof e->endpoint);
+        e->made = true;
+        say_name(w, e, "made endpoint", e->endpoint);
+    }
+    cli_call_end(a);
+    free(a);
+    return good;
+}
+
+static void pause_ms(enrolling *w, uint32_t ms)
+{
+    w->r.wake_ms = eice_posix_now().ms + ms;
+    while (eice_posix_now().ms < w->r.wake_ms && w->r.signal == 0) {
+        cli_run_turn(&w->r, NULL, 0);
+    }
+    w->r.wake_ms = 0;
+}
+
+/* One there is that is usable, or will be. */
+static bool there_is(enrolling *w, enrolled *e)
+{
+    char state[32];
+
+    cli_fact(w->f.endpoint, "state", state, sizeof state);
+    if (state[0] == 0 || cli_contains(state, "delete")) {
+        return false;
+    }
+    snprintf(e->endpoint, sizeof e->endpoint, "%s", w->f.endpoint_id);
+    say_name(w, e, "uses endpoint", e->endpoint);
+    return true;
+}
+
+static bool create_failed(const enrolling *w, const eice_item *item,
+                          const char *id)
+{
+    char why[200];
+    char remedy[256];
+
+    snprintf(remedy, sizeof remedy,
+             "mend that, then eice endpoint delete %s, and enroll again; "
+             "https://%s.console.aws.amazon.com/vpc/home?"
+             "#InstanceConnectEndpointDetails:instanceConnectEndpointId=%s",
+             id, eice_conn_region(w->r.conn), id);
+    return report(w, EICE_E_NO_ENDPOINT, EICE_STAGE_ENDPOINT,
+                  "the endpoint could not be made",
+                  eice_item_get(item, "stateMessage", why, sizeof why),
+                  remedy);
+}
+
+/* That one; otherwise it is made. */
+static bool have_endpoint(enrolling *w, enrolled *e)
+{
+    eice_error late;
+
+    memset(&late, 0, sizeof late);
+
+    if (!look(w, e)) {
+        return false;
+    }
+    if (w->f.vpc[0] == 0
+        || !eice_item_is(w->f.instance, "instanceState/name", "running")) {
+        return report(w, EICE_E_NOT_RUNNING, EICE_STAGE_TARGET, e->name,
+                      "the instance is not running in a VPC",
+                      "start it first");
+    }
+    if (w->f.endpoint != NULL
+        && eice_item_is(w->f.endpoint, "state", "create-failed")) {
+        return create_failed(w, w->f.endpoint, w->f.endpoint_id);
+    }
+    if (there_is(w, e) || create(w, e, &late)) {
+        return true;
+    }
+    if (late.code != EICE_OK) {
+        pause_ms(w, 1000);
+        if (look(w, e) && there_is(w, e)) {
+            return true;
+        }
+        cli_report(w->c, &late);
+    }
+    return false;
+}
+
+/* -1: not yet. */
+static int ready(enrolling *w, const enrolled *e, char *state, size_t cap)
+{
+    cli_call *a = (cli_call *)malloc(sizeof *a);
+    int is = 0;
+
+    if (a == NULL) {
+        return 0;
+    }
+    cli_call_begin(a, EICE_OP_DESCRIBE_ENDPOINTS);
+    eice_param(&a->params, "InstanceConnectEndpointId.1",
+               eice_str_c(e->endpoint));
+    cli_call_start(&w->r, a);
+    if (!cli_call_wait(&w->r, a, 1)
+        && a->call.error.code != EICE_E_NO_ENDPOINT) {
+        if (w->r.signal == 0) {
+            cli_report(w->c, &a->call.error);
+        }
+    } else if (a->count == 0) {
+        is = -1; /* just made, not to be seen everywhere yet */
+    } else {
+        eice_item_get(&a->items[0], "state", state, cap);
+        is = cli_contains(state, "complete") || cli_contains(state, "update")
+                 ? 1
+                 : -1;
+        if (strcmp(state, "create-failed") == 0) {
+            is = create_failed(w, &a->items[0], e->endpoint);
+        }
+    }
+    cli_call_end(a);
+    free(a);
+    return is;
+}
+
+static bool wait_endpoint(enrolling *w, const enrolled *e)
+{
+    const uint32_t limit
+        = w->c->point.timeout_ms != 0 ? w->c->point.timeout_ms : 900000;
+    const uint64_t began = eice_posix_now().ms;
+    uint32_t pause = 500;
+    char state[32] = "";
+    int is;
+
+    while ((is = ready(w, e, state, sizeof state)) < 0) {
+        const uint64_t waited = eice_posix_now().ms - began;
+
+        if (waited >= limit) {
+            return report(w, EICE_E_NO_ENDPOINT, EICE_STAGE_ENDPOINT,
+                          e->endpoint, "not ready in time",
+                          "run it again: it goes on waiting");
+        }
+        if (!w->c->quiet) {
+            fprintf(stderr, "eice: %s: %s, %u s\n", e->endpoint,
+                    state[0] != 0 ? state : "create-in-progress",
+                    (unsigned)(waited / 1000));
+        }
+        pause_ms(w, pause);
+        if (w->r.signal != 0) {
+            return false;
+        }
+        pause = pause * 2 < POLL_MS ? pause * 2 : POLL_MS;
+    }
+    return is == 1;
+}
+
+/* ---- rules ------------------------------------------------------------- */
+
+static unsigned port_of(const enrolling *w)
+{
+    return w->c->conn.port != 0 ? w->c->conn.port : 22;
+}
+
+static bool open_port(enrolling *w, const cli_group_rule *rule, bool egress)
+{
+    cli_call *a = (cli_call *)malloc(sizeof *a);
+    char port[8];
+    bool good;
+
+    if (a == NULL) {
+        return false;
+    }
+    snprintf(port, sizeof port, "%u", port_of(w));
+    cli_call_begin(a, egress ? EICE_OP_AUTHORIZE_EGRESS
+                             : EICE_OP_AUTHORIZE_INGRESS);
+    eice_param(&a->params, "GroupId", eice_str_c(rule->group));
+    eice_param(&a->params, "IpPermissions.1.IpProtocol", eice_str_c("tcp"));
+    eice_param(&a->params, "IpPermissions.1.FromPort", eice_str_c(port));
+    eice_param(&a->params, "IpPermissions.1.ToPort", eice_str_c(port));
+    eice_param(&a->params, "IpPermissions.1.Groups.1.GroupId",
+               eice_str_c(rule->peer));
+    put_tags(w, a, "security-group-rule");
+    good = call(w, a);
+    cli_call_end(a);
+    free(a);
+    return good;
+}
+
+static bool open_rules(enrolling *w, enrolled *e, bool egress)
+{
+    cli_group_rule rule;
+
+    if (w->f.ask[CLI_ASK_GROUPS].call.error.code != EICE_OK) {
+        say_name(w, e, "its security groups may not be seen:",
+                 w->f.ask[CLI_ASK_GROUPS].call.error.text);
+        return true;
+    }
+    if (cli_facts_groups(&w->f, port_of(w), egress, &rule) != CLI_LETS_NO) {
+        return true;
+    }
+    if (!w->c->quiet) {
+        fprintf(stderr,
+                "eice: %s: the security group of the %s is closed\n"
+                "  %s  %s\n+   %s tcp %u %s %s\n",
+                e->name, egress ? "endpoint" : "instance",
+                egress ? "outbound of" : "inbound of", rule.group,
+                "allow", port_of(w), egress ? "to" : "from", rule.peer);
+    }
+    if (w->c->point.no_rules || !agreed(w, "Add this rule?")) {
+        say_name(w, e, "the rule is missing still", "");
+        return true; /* the test tells what comes of it */
+    }
+    e->opened[egress] = open_port(w, &rule, egress);
+    return e->opened[egress];
+}
+
+/* ---- login, test ------------------------------------------------------- */
+
+static bool choose_login(enrolling *w, enrolled *e)
+{
+    bool carries = true;
+    const char *guess = cli_facts_login(&w->f, &carries);
+
+    if (w->given.user != NULL) {
+        guess = w->given.user;
+    }
+    guess = guess != NULL ? guess : "ec2-user";
+    if (w->c->point.yes || w->given.user != NULL) {
+        snprintf(e->login, sizeof e->login, "%s", guess);
+    } else if (!cli_prompt("Login", guess, e->login, sizeof e->login)) {
+        return false;
+    }
+    if (!carries) {
+        say_name(w, e, "its image does not carry EC2 Instance Connect:",
+                 "install the package ec2-instance-connect there");
+    }
+    return true;
+}
+
+static bool test_login(enrolling *w, enrolled *e)
+{
+    cli *c = w->c;
+
+    if (c->point.no_test) {
+        return true;
+    }
+    cli_run_disconnect(&w->r);
+    c->conn = w->given;
+    c->conn.goal = EICE_GOAL_SSH;
+    c->conn.target = e->id;
+    c->conn.user = e->login;
+    c->conn.endpoint_id = e->endpoint;
+    e->tested = cli_run_connect(&w->r) && cli_run_wait(&w->r);
+    if (e->tested) {
+        say_name(w, e, "logs in as", e->login);
+        eice_conn_close(w->r.conn);
+        while ((eice_conn_state(w->r.conn) & EICE_DONE) == 0) {
+            cli_run_turn(&w->r, NULL, 0);
+        }
+    } else if (w->r.signal == 0) {
+        say_name(w, e, "find out why: eice doctor", e->id);
+    }
+    cli_run_disconnect(&w->r);
+    return calls_open(w) && e->tested;
+}
+
+static void put_setting(eice_buf *b, const char *name, const char *value)
+{
+    if (value != NULL && value[0] != 0) {
+        eice_putf(b, "%s = %s\n", name, value);
+    }
+}
+
+static bool remember(enrolling *w, const enrolled *e)
+{
+    char memory[1024];
+    char dns[200];
+    eice_buf b;
+
+    cli_fact(w->f.endpoint, "dnsName", dns, sizeof dns);
+    eice_buf_init(&b, memory, sizeof memory);
+    put_setting(&b, "target", e->id);
+    put_setting(&b, "user", e->login);
+    put_setting(&b, "region", eice_conn_region(w->r.conn));
+    put_setting(&b, "profile", w->given.profile);
+    put_setting(&b, "endpoint-id", e->endpoint);
+    put_setting(&b, "endpoint-dns", dns);
+    put_setting(&b, "private-ip", w->f.address);
+    if (!cli_config_store(w->c, e->name, eice_buf_str(&b))) {
+        return false;
+    }
+    cli_say(w->c, "%s: eice ssh '%s'; for plain ssh: eice ssh-config '%s' "
+                  ">>~/.ssh/config",
+            e->name, e->name, e->name);
+    return true;
+}
+
+/* ---- all of it --------------------------------------------------------- */
+
+static bool finish(enrolling *w, enrolled *e)
+{
+    /* what was made by now is to be seen: its interface and its groups */
+    return wait_endpoint(w, e) && look(w, e) && open_rules(w, e, true)
+           && open_rules(w, e, false) && choose_login(w, e)
+           && test_login(w, e) && remember(w, e);
+}
+
+static void put_json(const enrolled *e, bool good, bool first)
+{
+    printf("%s{\"name\":", first ? "[" : ",\n");
+    cli_json_text(stdout, e->name);
+    printf(",\"instance\":\"%s\",\"endpoint\":\"%s\",\"endpoint_made\":%s,"
+           "\"rule_in_made\":%s,\"rule_out_made\":%s,\"user\":",
+           e->id, e->endpoint, e->made ? "true" : "false",
+           e->opened[0] ? "true" : "false", e->opened[1] ? "true" : "false");
+    cli_json_text(stdout, e->login);
+    printf(",\"tested\":%s,\"ok\":%s}", e->tested ? "true" : "false",
+           good ? "true" : "false");
+}
+
+/* Endpoints first, so that AWS makes them all at a time. */
+static int enroll_all(enrolling *w)
+{
+    int status = CLI_OK;
+    size_t i;
+
+    for (i = 0; i < w->count && w->r.signal == 0; i++) {
+        if (!have_endpoint(w, &w->list[i])) {
+            w->list[i].endpoint[0] = 0;
+            status = CLI_FAILED;
+        }
+    }
+    for (i = 0; i < w->count && w->r.signal == 0; i++) {
+        const bool good = w->list[i].endpoint[0] != 0
+                          && finish(w, &w->list[i]);
+
+        status = good ? status : CLI_FAILED;
+        if (w->c->json) {
+            put_json(&w->list[i], good, i == 0);
+        }
+    }
+    fputs(w->c->json ? "]\n" : "", stdout);
+    return w->r.signal != 0 ? CLI_FAILED : status;
+}
+
+/* ---- --undo ------------------------------------------------------------ */
+
+/* With a target: what is in its VPC, and of rules those of the groups around
+ * it. */
+static void ask_ours(const enrolling *w, cli_call *a, bool rules)
+{
+    const cli_call *groups = &w->f.ask[CLI_ASK_GROUPS];
+    char id[64];
+    size_t i;
+
+    cli_call_begin(a, rules ? EICE_OP_DESCRIBE_GROUP_RULES
+                            : EICE_OP_DESCRIBE_ENDPOINTS);
+    eice_param_filter(&a->params, "tag:" TAG, eice_str_c("eice"));
+    if (!rules && w->f.vpc[0] != 0) {
+        eice_param_filter(&a->params, "vpc-id", eice_str_c(w->f.vpc));
+    }
+    for (i = 0; rules && i < groups->count; i++) {
+        eice_param_filter(&a->params, "group-id",
+                          eice_str_c(eice_item_get(&groups->items[i],
+                                                   "groupId", id,
+                                                   sizeof id)));
+    }
+}
+
+/* What the tag is on: each is taken away by its id. */
+static bool undo_each(enrolling *w, const cli_call *found, bool rules)
+{
+    bool good = true;
+    char id[64];
+    char group[64];
+    size_t i;
+
+    for (i = 0; i < found->count && good; i++) {
+        const eice_item *item = &found->items[i];
+        const bool egress = eice_item_is(item, "isEgress", "true");
+        cli_call *a = (cli_call *)malloc(sizeof *a);
+
+        if (a == NULL) {
+            return false;
+        }
+        if (rules) {
+            cli_call_begin(a, egress ? EICE_OP_REVOKE_EGRESS
+                                     : EICE_OP_REVOKE_INGRESS);
+            eice_param(&a->params, "GroupId",
+                       eice_str_c(eice_item_get(item, "groupId", group,
+                                                sizeof group)));
+            eice_param(&a->params, "SecurityGroupRuleId.1",
+                       eice_str_c(eice_item_get(item, "securityGroupRuleId",
+                                                id, sizeof id)));
+        } else {
+            cli_call_begin(a, EICE_OP_DELETE_ENDPOINT);
+            eice_param(&a->params, "InstanceConnectEndpointId",
+                       eice_str_c(eice_item_get(item,
+                                                "instanceConnectEndpointId",
+                                                id, sizeof id)));
+        }
+        good = (!rules && (cli_contains(eice_item_get(item, "state", group,
+                                                      sizeof group),
+                                        "delete")))
+               || call(w, a);
+        if (good) {
+            cli_say(w->c, "%s %s", rules ? "revoked" : "deleting", id);
+        }
+        cli_call_end(a);
+        free(a);
+    }
+    return good;
+}
+
+static bool undo_kind(enrolling *w, bool rules)
+{
+    cli_call *a = (cli_call *)malloc(sizeof *a);
+    char question[120];
+    bool good;
+
+    if (a == NULL) {
+        return false;
+    }
+    ask_ours(w, a, rules);
+    good = call(w, a);
+    if (good && a->count > 0) {
+        snprintf(question, sizeof question, "Take away %u %s made by eice?",
+                 (unsigned)a->count, rules ? "rule(s)" : "endpoint(s)");
+        good = agreed(w, question) && undo_each(w, a, rules);
+    } else if (good) {
+        cli_say(w->c, "no %s made by eice", rules ? "rules" : "endpoints");
+    }
+    cli_call_end(a);
+    free(a);
+    return good;
+}
+
+static int undo(enrolling *w)
+{
+    bool good = true;
+    size_t i;
+
+    for (i = 0; i < w->count && good; i++) {
+        good = look(w, &w->list[i]) && undo_kind(w, true)
+               && undo_kind(w, false)
+               && cli_config_store(w->c, w->list[i].name, eice_str_c(""));
+    }
+    if (w->count == 0) {
+        good = undo_kind(w, true) && undo_kind(w, false);
+    }
+    return good ? CLI_OK : CLI_FAILED;
+}
+
+/* ---- the command ------------------------------------------------------- */
+
+/* The Region, when nobody has said which and somebody can be asked. */
+static bool choose_region(enrolling *w)
+{
+    static char region[40];
+
+    if (!w->ask || w->c->point.yes || w->given.region != NULL
+        || w->c->argc > 0) {
+        return true;
+    }
+    if (!cli_prompt("Region", eice_conn_region(w->r.conn), region,
+                    sizeof region)) {
+        return false;
+    }
+    if (strcmp(region, eice_conn_region(w->r.conn)) == 0) {
+        return true;
+    }
+    cli_run_disconnect(&w->r);
+    w->given.region = region;
+    return calls_open(w);
+}
+
+static int run_steps(enrolling *w)
+{
+    bool good = calls_open(w) && choose_region(w);
+    int i;
+
+    for (i = 0; i < w->c->argc && good; i++) {
+        good = i < MANY && add_target(w, w->c->argv[i]);
+    }
+    if (good && w->c->argc == 0 && !w->c->undo) {
+        good = choose(w);
+    }
+    return !good ? CLI_FAILED : w->c->undo ? undo(w) : enroll_all(w);
+}
+
+int cli_enroll(cli *c)
+{
+    enrolling *w;
+    int status = CLI_FAILED;
+
+    if (!c->point.yes && !cli_can_ask()) {
+        return cli_usage_error(c, "without a terminal, pass --yes", NULL);
+    }
+    if (c->point.yes && c->argc == 0 && !c->all && !c->undo) {
+        return cli_usage_error(c, "--yes needs targets, or --all", NULL);
+    }
+    w = (enrolling *)calloc(1, sizeof *w);
+    if (w == NULL) {
+        return CLI_FAILED;
+    }
+    w->list = (enrolled *)calloc(MANY, sizeof *w->list);
+    w->c = c;
+    w->ask = cli_can_ask();
+    if (c->argc > 0) {
+        cli_split_user(c, &c->argv[0]);
+    }
+    c->conn.target = NULL; /* what was learnt about it before is no advice */
+    w->given = c->conn;
+    if (w->list != NULL && cli_run_begin(&w->r, c)) {
+        status = run_steps(w);
+        if (status != CLI_OK && w->r.signal != 0) {
+            cli_say(c, "interrupted: run it again, it goes on");
+        }
+    }
+    cli_facts_free(&w->f);
+    cli_run_close(&w->r);
+    free(w->list);
+    free(w);
+    return fflush(stdout) == 0 ? status : CLI_FAILED;
+}
