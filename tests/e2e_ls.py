@@ -212,6 +212,21 @@ def endpoint_ls_and_show(w):
              "a VPC without one")
 
 
+@test
+def endpoint_regions(w):
+    """Every Region's endpoints, and one thing in another Region than the configuration's."""
+    rows = json.loads(w.eice("endpoint", "ls", "--json", "--region", "all").expect(0).text)
+    equal({r["Region"] for r in rows}, {"eu-west-1", "us-east-1"}, "Regions")
+    far = next(r for r in rows if r["Region"] == "us-east-1")
+    contains(w.eice("endpoint", "show", far["InstanceConnectEndpointId"], "--region",
+                    "us-east-1").expect(0).text, far["VpcId"], "shown there")
+    contains(w.eice("endpoint", "show", far["InstanceConnectEndpointId"]).expect(1).err,
+             "--region", "the hint when it is not found here")
+    two = w.eice("endpoint", "ls", "--region", "us-east-1,eu-west-1").expect(0).text.splitlines()
+    matches(two[0], "^REGION +ID", "the heading")
+    check(two[1].startswith("us-east-1 ") and two[-1].startswith("eu-west-1 "), "the order given")
+
+
 @test(seconds=60)
 def endpoint_life(w):
     """Made, there already, changed, deleted; with what was asked for and our tag."""
