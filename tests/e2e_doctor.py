@@ -94,6 +94,8 @@ def one(row):
     def body(w):
         if row.get("known"):
             w.eice("ssh", row["target"], "true").expect(0)
+        for name, content in row["files"].items():
+            w.write(name, content)
         servers = [o["instance"] for c, o in row["ops"] if c == "sshd" and o["action"] == "restart"]
         with w.restart_sshd(servers[0]) if servers else Nothing():
             for command, options in row["ops"]:

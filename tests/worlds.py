@@ -1,8 +1,8 @@
 """Broken worlds: one thing wrong in each, what `eice doctor` must say of it, and what mends it.
 
 A row: a name; `ops`, commands of the simulator's control socket that break the world; `args`,
-`env`, `without` and `credential` for the program; `rung`, where the ladder must end (or warn, with
-warning=True); `cause` and `fix`, patterns for what is printed; `mend`, what makes it good again:
+`env`, `without` and `credential` for the program; `files` of the home directory; `rung`, where the
+ladder must end (or warn, with warning=True); `cause` and `fix`, patterns for what is printed; `mend`, what makes it good again:
 
     "aws"                    the printed commands, carried out as they stand
     {"ops": [...]}           what the printed sentence asks the reader to do in the world
@@ -11,6 +11,9 @@ warning=True); `cause` and `fix`, patterns for what is printed; `mend`, what mak
 Anyone can add one: tests/e2e_doctor.py runs all of them.
 """
 
+import hashlib
+import json
+
 WEB, UBUNTU, DB, SIX = ("i-0123456789abcdef0", "i-0123456789abcdef1", "i-0123456789abcdef2",
                         "i-0123456789abcde18")
 MAIN = "eice-0a1b2c3d4e5f60718"
@@ -18,6 +21,20 @@ OTHER_ENDPOINT = "eice-0a1b2c3d4e5f60ccc"
 APP, ENDPOINT, SHUT = ("sg-0f00ba4f00ba4f00b", "sg-0e1ce0e1ce0e1ce00", "sg-0f00ba4f00ba4f00c")
 VPC = "vpc-0ddd3333eee4444ff"
 ALL = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+
+
+# a login at IAM Identity Center that is over, as the AWS CLI leaves it
+SSO = """[default]
+sso_session = corp
+sso_account_id = 123456789012
+sso_role_name = Admin
+[sso-session corp]
+sso_start_url = https://corp.awsapps.com/start
+sso_region = eu-west-1
+"""
+SSO_CACHE = f".aws/sso/cache/{hashlib.sha1(b'corp').hexdigest()}.json"
+SSO_LOGIN = json.dumps({"startUrl": "https://corp.awsapps.com/start", "region": "eu-west-1",
+                        "accessToken": "over", "expiresAt": "2026-01-01T00:00:00Z"})
 
 
 def instance(name, **members):
@@ -66,7 +83,7 @@ NO_FAULTS = ("clear-faults", {})
 
 def world(name, rung, cause=".", fix=".", mend=None, target="web-1", **more):
     return {"name": name, "rung": rung, "cause": cause, "fix": fix, "mend": mend,
-            "target": target, "ops": [], "args": [], "env": {}, "without": (),
+            "target": target, "ops": [], "files": {}, "args": [], "env": {}, "without": (),
             "credential": "admin", "warning": False, **more}
 
 
@@ -88,6 +105,9 @@ WORLDS = [
           {"credential": "temporary"}, credential="expired"),
     world("no-session-token", "credentials", "no usable keys", "session token", {"without": ()},
           without=("AWS_SESSION_TOKEN",), credential="temporary"),
+    world("sso-expired", "credentials", "keys or settings", "aws sso login", None,
+          without=("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
+          files={".aws/config": SSO, SSO_CACHE: SSO_LOGIN}),
     world("skewed-clock", "clock", ".", "timedatectl", {"ops": [("clock", {"offset": 0})]},
           ops=[("clock", {"offset": 4000})], warning=True),
     world("proxy-closed", "network", "cannot be reached", ".", {"env": {}},
