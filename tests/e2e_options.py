@@ -339,7 +339,8 @@ def completion(w):
     env = w.env(PATH=f"{w.home}:{w.env()['PATH']}")
     for line, wanted in (("eice ss", "ssh ssh-config"), ("eice ssh --hostk", "--hostkey-policy"),
                          ("eice open-tunnel --local", "--local-port"), ("eice --prof", "--profile"),
-                         ("eice ssh --local-p", "")):
+                         ("eice ssh --local-p", ""), ("eice endpoint c", "create"),
+                         ("eice ls en", "")):
         script = (f'eval "$(eice completion bash)"; COMP_WORDS=({line}); '
                   'COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _eice; echo "${COMPREPLY[@]}"')
         result = w.run(["/bin/bash", "-c", script], env=env).expect(0)

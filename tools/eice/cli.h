@@ -151,6 +151,7 @@ int cli_push_key(cli *c);
 int cli_whoami(cli *c);
 int cli_ls(cli *c);
 int cli_endpoint(cli *c);
+void cli_endpoint_words(void); /* prints what it can do, one a line */
 int cli_ssh_config(cli *c);
 int cli_open_tunnel(cli *c);
 int cli_ec2(cli *c);

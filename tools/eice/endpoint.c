@@ -561,6 +561,15 @@ static const struct {
     {"delete", "an endpoint or a VPC", point_delete},
 };
 
+void cli_endpoint_words(void)
+{
+    size_t i;
+
+    for (i = 0; i < sizeof verbs / sizeof verbs[0]; i++) {
+        puts(verbs[i].name);
+    }
+}
+
 int cli_endpoint(cli *c)
 {
     const char *const name = c->argc > 0 ? c->argv[0] : "";

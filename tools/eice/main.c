@@ -129,7 +129,7 @@ static const char completion[]
       "    done\n"
       "    case $cur in\n"
       "    -*) words=$(eice completion options $cmd) ;;\n"
-      "    *) [ -n \"$cmd\" ] || words=$(eice completion commands) ;;\n"
+      "    *) words=$(eice completion ${cmd:-commands}) ;;\n"
       "    esac\n"
       "    COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
       "}\n"
@@ -151,6 +151,10 @@ static int cli_completion(cli *c)
         }
     } else if (strcmp(what, "options") == 0) {
         cli_print_option_words(c->argc > 1 ? c->argv[1] : NULL);
+    } else if (strcmp(what, "endpoint") == 0) {
+        cli_endpoint_words();
+    } else if (find_command(what) != NULL) {
+        return CLI_OK; /* files */
     } else {
         return cli_usage_error(c, "completion takes bash or zsh", what);
     }
