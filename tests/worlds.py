@@ -2,9 +2,9 @@
 
 A row: a name; `ops`, commands of the simulator's control socket that break the world; `args`,
 `env`, `without` and `credential` for the program; `files` of the home directory; `rung`, where the
-`env`, `without` and `credential` for the program; `files` of the home directory; `rung`, where the
 ladder must end (or warn, with warning=True); `cause` and `fix`, patterns for what is printed;
 `mend`, what makes it good again:
+
     "aws"                    the printed commands, carried out as they stand
     {"ops": [...]}           what the printed sentence asks the reader to do in the world
     {"args": [...], "env": {...}, "credential": ..., "without": [...]}  or on this machine
