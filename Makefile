@@ -35,8 +35,10 @@ CC_musl ?= musl-gcc
 AR_musl ?= gcc-ar
 CFLAGS_musl ?= -Oz -flto=auto -ffunction-sections -fdata-sections $(SMALLER) \
     -fno-asynchronous-unwind-tables -fno-unwind-tables -fno-pic -fno-pie
+# The common page size saves the file up to 4 kB of padding before its data.
 LDFLAGS_musl ?= -Oz -flto=auto -flto-partition=one -static -no-pie -s \
-    -Wl,--gc-sections,--build-id=none,-z,noseparate-code,-z,norelro
+    -Wl,--gc-sections,--build-id=none,-z,noseparate-code,-z,norelro \
+    -Wl,-z,common-page-size=512
 
 LIBC_musl = $(patsubst tools/musl/%.c,build/musl/libc/%.o, \
     $(wildcard tools/musl/*.c))

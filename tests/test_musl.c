@@ -41,10 +41,13 @@ struct passwd *small_getpwuid(uid_t uid);
 #undef vsnprintf
 #undef getpwuid
 
+#undef stdin
 #undef stdout
 #undef stderr
+#define stdin small_stdin
 #define stdout small_stdout
 #define stderr small_stderr
+#define fgets small_fgets
 #define fflush small_fflush
 #define fwrite small_fwrite
 #define fputs small_fputs
@@ -56,6 +59,7 @@ struct passwd *small_getpwuid(uid_t uid);
 #define fclose small_fclose
 #define __stdio_exit small_stdio_exit
 #define __stdio_exit_needed small_stdio_exit_needed
+char *small_fgets(char *text, int cap, FILE *file);
 int small_fflush(FILE *file);
 size_t small_fwrite(const void *data, size_t size, size_t count, FILE *file);
 int small_fputs(const char *text, FILE *file);
@@ -76,8 +80,10 @@ time_t small_time(time_t *out);
 #undef clock_gettime
 #undef time
 
+#undef stdin
 #undef stdout
 #undef stderr
+#undef fgets
 #undef fflush
 #undef fwrite
 #undef fputs
@@ -210,6 +216,26 @@ static void test_musl_stream(void)
     CHECK_INT(close(ends[0]), 0);
 }
 
+static void test_musl_lines(void)
+{
+    char line[6];
+    int ends[2];
+    FILE *f;
+
+    CHECK_INT(pipe(ends), 0);
+    CHECK_INT((int)write(ends[1], "yes\n\nlonger\nend", 15), 15);
+    CHECK_INT(close(ends[1]), 0);
+    f = small_fdopen(ends[0], "r");
+    CHECK(f != NULL);
+    CHECK_TEXT(small_fgets(line, sizeof line, f), "yes\n");
+    CHECK_TEXT(small_fgets(line, sizeof line, f), "\n");
+    CHECK_TEXT(small_fgets(line, sizeof line, f), "longe");
+    CHECK_TEXT(small_fgets(line, sizeof line, f), "r\n");
+    CHECK_TEXT(small_fgets(line, sizeof line, f), "end");
+    CHECK(small_fgets(line, sizeof line, f) == NULL);
+    CHECK_INT(small_fclose(f), 0);
+}
+
 static void test_musl_full(void)
 {
     FILE *const f = small_fdopen(open("/dev/full", O_WRONLY), "w");
@@ -290,6 +316,7 @@ static const test_case tests[] = {
     {"musl: texts", test_musl_texts},
     {"musl: files", test_musl_files},
     {"musl: stream", test_musl_stream},
+    {"musl: lines", test_musl_lines},
     {"musl: full disk", test_musl_full},
     {"musl: stdout and stderr", test_musl_standard},
     {"musl: clock", test_musl_clock},

@@ -1,11 +1,12 @@
 /*
- * The writing side of stdio for the static program, in place of musl's, which
- * has locks, seeks and reads as well: 4 kB.  Only the musl flavour is linked
- * with it; printf.c stands on it.
+ * The writing side of stdio and fgets for the static program, in place of
+ * musl's, which has locks, seeks and more reading as well: 5 kB.  Only the musl
+ * flavour is linked with it; printf.c stands on it.
  *
  * stdout is written out line by line on a terminal, else in pieces of 1 KiB,
  * and at exit; stderr at once.  After a write that failed the rest is dropped
- * and ferror tells; fflush and fclose answer for what they wrote.
+ * and ferror tells; fflush and fclose answer for what they wrote.  Of stdin no
+ * byte is taken but those of the line asked for.
  *
  * MIT licence, see LICENSE.
  */
@@ -33,6 +34,9 @@ static stream to_stdout = {STDOUT_FILENO, false, false, false, 0, WAITING,
                            for_stdout};
 static stream to_stderr = {STDERR_FILENO, false, true, false, 0, 0, NULL};
 
+static stream from_stdin = {STDIN_FILENO, false, true, false, 0, 0, NULL};
+
+FILE *const stdin = (FILE *)&from_stdin;
 FILE *const stdout = (FILE *)&to_stdout;
 FILE *const stderr = (FILE *)&to_stderr;
 
@@ -118,12 +122,23 @@ int puts(const char *text)
     return putchar('\n');
 }
 
+char *fgets(char *text, int cap, FILE *file)
+{
+    size_t len = 0;
+
+    while (len + 1 < (size_t)cap && read(of(file)->fd, text + len, 1) == 1
+           && text[len++] != '\n') {
+    }
+    text[len] = 0;
+    return len > 0 ? text : NULL;
+}
+
 int ferror(FILE *file)
 {
     return of(file)->failed;
 }
 
-/* For writing, whatever the mode says. */
+/* For either, whatever the mode says. */
 FILE *fdopen(int fd, const char *mode)
 {
     stream *const s = (stream *)calloc(1, sizeof *s + WAITING);
