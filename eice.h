@@ -24850,7 +24850,17 @@ EICEI_PRIVATE void eicei_fetch_link(eice_conn *c)
         return;
     }
     eice_aws_reply_init(f->reply, &c->alloc);
-    if (f->link >= 0 && c->links[f->link].state == EICEI_LINK_READY) {
+    if (f->link >= 0 && c->links[f->link].proxied_plain) {
+        eice_error e;
+
+        memset(&e, 0, sizeof e);
+        eice_fail(&e, EICE_E_PROXY, EICE_STAGE_CREDENTIALS,
+                  "%S: without TLS it cannot be reached by a proxy",
+                  &f->need.name);
+        f->tries = f->need.attempts;
+        eicei_fetch_end(c, &e);
+    } else if (f->link >= 0
+               && c->links[f->link].state == EICEI_LINK_READY) {
         f->sent = 0;
         f->state = EICEI_CALL_TALK;
     } else if (f->link >= 0

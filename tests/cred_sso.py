@@ -326,6 +326,14 @@ def put_login(w, folder=".aws/login/cache", seconds=900, **changed):
 
 
 @test
+def no_token_goes_plainly_to_a_proxy(w):
+    put(w)
+    refused(w, "sso.lab.example: without TLS", error="PROXY", remedy="NO_PROXY",
+            AWS_ENDPOINT_URL_SSO="http://sso.lab.example/", EICE_CONNECT_TO="",
+            http_proxy=f"http://127.0.0.1:{w.sim.port}")
+
+
+@test
 def a_console_login(w):
     """The keys in the file, from one place or the other, until they expire."""
     arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/Jump/alice"
