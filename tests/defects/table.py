@@ -30,6 +30,8 @@ DEFECTS = [
            "        eice_wipe(b->ptr, b->cap);\n",
            "EICE_API void eice_blob_free(eice_blob *b)\n{\n    if (b->ptr != NULL) {\n",
            ["test_base", "test_wipe connection"]),
+    Defect("passphrase-state-not-wiped", LIBRARY,
+           "    eice_wipe(&p->priv, sizeof p->priv);\n", "", ["test_keys passphrase"]),
     # parsers
     Defect("dns-any-id", LIBRARY, "           && id == leg->id && (m->flags",
            "           && (m->flags", ["test_dns"]),
