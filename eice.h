@@ -26836,6 +26836,9 @@ EICEI_PRIVATE void eicei_hostkey_answer(eice_conn *c, eicei_owner owner,
     } else if (owner == EICEI_OWN_TOFU) {
         eicei_attempt_says(eicei_conn_warn(c, EICE_STAGE_HOSTKEY),
                            a->code == EICE_OK
+                           && strcmp(eicei_known_path(c), "/dev/null") == 0
+                               ? "first contact with %s: %s keeps no host key"
+                           : a->code == EICE_OK
                                ? "first contact with %s: its host key is "
                                  "stored in %s"
                                : "first contact with %s: its host key cannot "

@@ -812,6 +812,8 @@ def linked_state(w):
     for _ in range(2):
         w.eice("ssh", "-o", f"UserKnownHostsFile={null}", "web-1", "true").expect(0)
         check(stat.S_ISCHR(os.stat(null).st_mode), "a device was replaced")
+    result = w.eice("ssh", "-o", "UserKnownHostsFile=/dev/null", "web-1", "true").expect(0)
+    contains(result.err, "/dev/null keeps no host key", "the warning")
 
 
 def null_device(w):

@@ -306,6 +306,40 @@ Match all
              "a file that is not there")
 
 
+@test
+def config_match(w):
+    conf = w.write("conf", '''Match originalhost web*,!web-9 user "ubuntu,me"
+    Port 23
+Match final host=real
+    EscapeChar x
+    LogLevel QUIET
+Match !originalhost web-1 localuser tester
+    RequestTTY force
+Match localuser nobody
+    StdinNull yes
+Match canonical
+    Port 24
+Host web-*
+    HostName real
+Match host real all
+    LogLevel VERBOSE
+    Port 25
+''')
+    rows = [("me@web-1", "23", "auto", "real", "x", "VERBOSE"),
+            ("web-1", "25", "auto", "real", "x", "VERBOSE"),
+            ("me@web-9", "25", "force", "real", "x", "VERBOSE"),
+            ("other", "22", "force", "other", "~", "INFO")]
+    for target, port, tty, host, mark, level in rows:
+        got = shown(w.eice("ssh", "-F", conf, "-G", target))
+        equal([got[n][0] for n in ("port", "requesttty", "hostname", "escapechar", "loglevel")],
+              [port, tty, host, mark, level], target)
+        equal(got["stdinnull"], ["no"], target)
+    for word in ("exec true", "tagged x"):
+        bad = w.write("bad", f"Host other\n  Port 1\nMatch {word}\n")
+        result = w.eice("ssh", "-F", bad, "web-1", "true").expect(255)
+        contains(result.err, f"bad line 3: Match {word.split()[0]} is not supported", word)
+
+
 # programs
 
 @test

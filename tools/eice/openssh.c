@@ -132,7 +132,86 @@ static bool host_matches(char *patterns, const char *host)
     return found;
 }
 
-static int config_line(cli *c, char *line, const char *host, bool *active)
+/* Where a file is read: a second time for what stands below Match final. */
+typedef struct config {
+    const char *host;
+    bool active;
+    bool final;       /* the second time */
+    bool wants_final; /* there is such a Match */
+} config;
+
+/* A list with commas between its patterns. */
+static bool list_matches(char *list, const char *text)
+{
+    char *comma;
+
+    while ((comma = strchr(list, ',')) != NULL) {
+        *comma = ' ';
+    }
+    return text != NULL && host_matches(list, text);
+}
+
+/* 1, 0, or -1: there is no such criterion here. */
+static int match_one(const cli *c, config *f, const char *name, char *list)
+{
+    const char *user = c->conn.user;
+    const char *local = getenv("LOGNAME");
+
+    if (strcmp(name, "host") == 0) {
+        return list_matches(list, c->conn.target != NULL ? c->conn.target
+                                                         : f->host);
+    }
+    if (strcmp(name, "originalhost") == 0) {
+        return list_matches(list, f->host);
+    }
+    if (strcmp(name, "user") == 0) {
+        return list_matches(list, user != NULL ? user : "ec2-user");
+    }
+    if (strcmp(name, "localuser") == 0) {
+        return list_matches(list, local != NULL ? local : getenv("USER"));
+    }
+    return -1;
+}
+
+/* Match and its criteria, all of which have to hold. Host names are never
+ * made canonical here. */
+static int config_match(cli *c, config *f, char *rest)
+{
+    bool fits = true;
+    bool final = false;
+    char what[64];
+    char *word;
+
+    while ((word = cli_next_word(&rest))[0] != 0) {
+        const bool no = word[0] == '!';
+        const char *name = word + no;
+        char *list = strchr(word, '=');
+        int one = 1;
+
+        if (list != NULL) {
+            *list++ = 0;
+        }
+        if (strcmp(name, "final") == 0) {
+            f->wants_final = true;
+            final = !no;
+            one = f->final;
+        } else if (strcmp(name, "canonical") == 0) {
+            one = 0;
+        } else if (strcmp(name, "all") != 0) {
+            one = match_one(c, f, name,
+                            list != NULL ? list : cli_next_word(&rest));
+        }
+        if (one < 0) {
+            snprintf(what, sizeof what, "Match %s is not supported", name);
+            return cli_usage_error(c, what, NULL);
+        }
+        fits = fits && (one != 0) != no;
+    }
+    f->active = fits && final == f->final;
+    return -1;
+}
+
+static int config_line(cli *c, char *line, config *f)
 {
     const size_t n = strcspn(line, "= \t");
     const eice_str name = eice_str_make(line, n);
@@ -142,28 +221,42 @@ static int config_line(cli *c, char *line, const char *host, bool *active)
         return -1;
     }
     if (eice_str_is_nocase(name, "Host")) {
-        *active = host_matches(rest, host);
+        f->active = host_matches(rest, f->host) && !f->final;
     } else if (eice_str_is_nocase(name, "Match")) {
-        if (strcmp(rest, "all") != 0) {
-            return cli_usage_error(c, "only Match all is supported", rest);
-        }
-        *active = true;
-    } else if (*active) {
+        return config_match(c, f, rest);
+    } else if (f->active) {
         return cli_set_openssh(c, line);
     }
     return -1;
 }
 
-static int read_config(cli *c, const char *path)
+static int config_text(cli *c, const char *path, char *next, config *f)
 {
     static char where[1100];
-    const char *host = c->argv[0];
-    char *next;
-    char *line;
     unsigned number = 0;
-    bool active = true;
-    bool absent = false;
     int status = -1;
+
+    while (next != NULL && status < 0) {
+        char *line = next + strspn(next, " \t");
+
+        next = strchr(line, '\n');
+        if (next != NULL) {
+            *next++ = 0;
+        }
+        line[strcspn(line, "\r")] = 0;
+        snprintf(where, sizeof where, "%s line %u", path, ++number);
+        c->where = where;
+        status = config_line(c, line, f);
+    }
+    c->where = NULL;
+    return status;
+}
+
+static int read_config(cli *c, const char *path)
+{
+    config f = {c->argv[0], true, false, false};
+    bool absent = false;
+    int status;
     eice_blob text;
     eice_error e;
 
@@ -173,23 +266,19 @@ static int read_config(cli *c, const char *path)
         || absent) {
         return cli_usage_error(c, "-F: cannot read", path);
     }
-    c->config_text = (char *)calloc(1, text.len + 1);
+    /* twice: settings point into what has been read */
+    c->config_text = (char *)calloc(2, text.len + 1);
     if (c->config_text != NULL && text.len > 0) {
         memcpy(c->config_text, text.ptr, text.len);
+        memcpy(c->config_text + text.len + 1, text.ptr, text.len);
+    }
+    status = config_text(c, path, c->config_text, &f);
+    if (status < 0 && f.wants_final) {
+        f.active = false;
+        f.final = true;
+        status = config_text(c, path, c->config_text + text.len + 1, &f);
     }
     eice_blob_free(&text);
-    for (next = c->config_text; next != NULL && status < 0;) {
-        line = next + strspn(next, " \t");
-        next = strchr(line, '\n');
-        if (next != NULL) {
-            *next++ = 0;
-        }
-        line[strcspn(line, "\r")] = 0;
-        snprintf(where, sizeof where, "%s line %u", path, ++number);
-        c->where = where;
-        status = config_line(c, line, host, &active);
-    }
-    c->where = NULL;
     return status;
 }
 
