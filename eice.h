@@ -19834,6 +19834,7 @@ typedef struct eicei_chan {
     size_t env_at;
     char term[64];
     uint32_t window;
+    unsigned long widen; /* the window, by so much; being told to the peer */
     eice_pty size;       /* its pointers are not used */
     uint8_t *buffer;     /* bytes to be written, EICEI_CHANNEL_BUFFER */
     size_t len;
@@ -21449,6 +21450,30 @@ EICEI_PRIVATE bool eicei_chan_start(eice_ssh *s, eicei_chan *k)
     return eicei_chan_next(k, EICEI_CHAN_OPEN);
 }
 
+/* Opens the window again, before each reading and so early that libssh2 never
+ * does it itself: its call, interrupted by a key exchange, counts at the end
+ * what would be asked for then, which may be less than what it told the peer.
+ * Data would come later that it takes for too much, and drops. *most: bytes to
+ * be read at a time. False: not yet, and nothing may be read. */
+EICEI_PRIVATE bool eicei_chan_window(eicei_chan *k, size_t *most)
+{
+    unsigned long whole = 0;
+    const unsigned long left
+        = libssh2_channel_window_read_ex(k->ch, NULL, &whole);
+
+    *most = whole / 8 < *most ? whole / 8 : *most;
+    if (k->widen == 0 && left < whole - whole / 8) {
+        k->widen = whole - left;
+    }
+    if (k->widen > 0
+        && libssh2_channel_receive_window_adjust2(k->ch, k->widen, 1, NULL)
+               == LIBSSH2_ERROR_EAGAIN) {
+        return false;
+    }
+    k->widen = 0;
+    return true;
+}
+
 /* Notes how the remote process ended, once the peer has closed. */
 EICEI_PRIVATE bool eicei_chan_ended(eice_ssh *s, eicei_chan *k)
 {
@@ -21885,16 +21910,16 @@ void eice_ssh_unlisten(eice_ssh *s, int listener)
 /* ---- the session's work ------------------------------------------------ */
 
 /* The channel that reads what came in; NULL: none is open. */
-EICEI_PRIVATE LIBSSH2_CHANNEL *eicei_ssh_reader(const eice_ssh *s)
+EICEI_PRIVATE eicei_chan *eicei_ssh_reader(eice_ssh *s)
 {
     size_t i;
 
     for (i = 0; i < EICE_MAX_CHANNELS; i++) {
-        const eicei_chan *k = &s->chan[i];
+        eicei_chan *k = &s->chan[i];
 
         if (k->ch != NULL && k->state != EICEI_CHAN_FAILED
             && k->state != EICEI_CHAN_OPENING) {
-            return k->ch;
+            return k;
         }
     }
     return NULL;
@@ -21912,11 +21937,12 @@ EICEI_PRIVATE void eicei_ssh_broken(eice_ssh *s)
 EICEI_PRIVATE bool eicei_ssh_drain(eice_ssh *s)
 {
     const size_t before = s->in_at;
-    LIBSSH2_CHANNEL *ch = eicei_ssh_reader(s);
+    eicei_chan *k = eicei_ssh_reader(s);
+    size_t most = 0;
     char none;
 
-    if (ch != NULL && s->in_at < s->in_len) {
-        const ssize_t n = libssh2_channel_read(ch, &none, 0);
+    if (k != NULL && s->in_at < s->in_len && eicei_chan_window(k, &most)) {
+        const ssize_t n = libssh2_channel_read(k->ch, &none, 0);
 
         if (n < 0 && n != LIBSSH2_ERROR_EAGAIN
             && n != LIBSSH2_ERROR_CHANNEL_CLOSED) {
@@ -21928,7 +21954,7 @@ EICEI_PRIVATE bool eicei_ssh_drain(eice_ssh *s)
 }
 
 /* Bytes have come in that nobody reads: no channel, no listener. */
-EICEI_PRIVATE bool eicei_ssh_unread(const eice_ssh *s)
+EICEI_PRIVATE bool eicei_ssh_unread(eice_ssh *s)
 {
     size_t i;
 
@@ -22198,7 +22224,8 @@ size_t eice_channel_read(eice_ssh *s, int channel, int stream, void *out,
     ssize_t n;
 
     if (k == NULL || k->state != EICEI_CHAN_OPEN || cap == 0
-        || s->out.len - s->out_at > EICEI_SSH_ENTER) {
+        || s->out.len - s->out_at > EICEI_SSH_ENTER
+        || !eicei_chan_window(k, &cap)) {
         return 0;
     }
     n = libssh2_channel_read_ex(k->ch,
