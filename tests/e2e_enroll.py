@@ -126,6 +126,19 @@ def as_said(w):
 
 
 @test
+def plain_ssh(w):
+    """--ssh-config adds a stanza that OpenSSH understands, once; what was there stays."""
+    w.write(".ssh/config", "Host other\n    User x\n")
+    for _ in range(2):
+        enroll(w, "--yes", "--ssh-config", "app & web-2").expect(0)
+    with open(w.path(".ssh/config"), encoding="utf-8") as f:
+        text = f.read()
+    check(text.startswith("Host other\n    User x\n"), "what was there")
+    equal(text.count("app & web-2"), 1, "stanzas")
+    contains(text, "    User ubuntu\n", "its login")
+
+
+@test
 def rules_left_alone(w):
     w.sim.ctl("setting", name="dial_timeout_ms", value=300)
     result = enroll(w, "--yes", "--no-rules", "lonely").expect(1)
@@ -274,7 +287,7 @@ def with_arrow_keys(w):
     with w.terminal("enroll", env=environment(w)) as t:
         t.expect(r"Region \[eu-west-1\]: ")
         t.send("\n")
-        t.expect("Which instances")
+        t.expect("WHICH INSTANCES")
         t.expect("type to filter")
         t.send("lonx")
         t.send("\x7fely")
@@ -287,6 +300,10 @@ def with_arrow_keys(w):
         t.send("default")
         t.expect("filter: default")
         t.send("\r")
+        t.expect(r"as the subnet \[as the subnet\]: ")
+        t.send("\n")
+        t.expect(r"client's own address \(IPv4\)\? \[n\]: ")
+        t.send("\n")
         t.expect(r"Make an EC2 Instance Connect Endpoint in subnet-\w+\? \[y\]: ")
         t.send("y\n")
         t.expect(r"allow tcp 22 from sg-")
@@ -295,8 +312,12 @@ def with_arrow_keys(w):
         t.expect(r"Login \[ec2-user\]: ")
         t.send("\n")
         t.expect("logs in as ec2-user")
+        t.expect(r"plain ssh\? \[n\]: ")
+        t.send("y\n")
         equal(t.wait(20), 0, "status")
         t.restored("afterwards")
+    with open(w.path(".ssh/config"), encoding="utf-8") as f:
+        contains(f.read(), "Host lonely\n    HostName i-0123456789abcde15\n", "the stanza")
     check(settings(w, "lonely"), "it is remembered")
 
 
@@ -305,7 +326,7 @@ def by_number(w, env, columns=80):
     with w.terminal("enroll", env=env, columns=columns) as t:
         t.expect("Region")
         t.send("\n")
-        t.expect("Which instances")
+        t.expect("WHICH INSTANCES")
         line = t.expect(r"([0-9]+)  (web-1)\s[^\n]*\n")
         t.expect(r"number[^:]*: ")
         t.send("7\n")
@@ -314,6 +335,8 @@ def by_number(w, env, columns=80):
         t.expect("Login")
         t.send("\n")
         t.expect("logs in as")
+        t.expect("plain ssh")
+        t.send("\n")
         equal(t.wait(20), 0, "status")
         return t.seen
 
@@ -336,7 +359,7 @@ def narrow_and_wide(w):
         with w.terminal("enroll", env=environment(w), columns=columns) as t:
             t.expect("Region")
             t.send("\n")
-            t.expect("Which instances")
+            t.expect("WHICH INSTANCES")
             t.drain(0.5)
             plain = re.sub(rb"\x1b\[[0-9]*[A-Z]", b"", t.seen).decode()
             widest = max(len(line) for line in plain.split("\r\n"))
@@ -351,11 +374,12 @@ def narrow_and_wide(w):
 def left(w):
     """q, Ctrl-C and the end of the input leave at every question, and change nothing."""
     for at, key in ((0, "q\n"), (0, "\x03"), (0, "\x04"), (1, "q"), (1, "\x03"), (1, "\x1b"),
-                    (2, "q\n"), (3, "n\n"), (3, "\x03")):
+                    (2, "q\n"), (3, "q\n"), (4, "\x03"), (5, "n\n"), (5, "\x03")):
         with w.terminal("enroll", env=environment(w)) as t:
             for step, (pattern, answer) in enumerate((
                     ("Region[^:]*: ", "\n"), ("type to filter", "lonely\r"),
-                    ("Security group[^:]*: ", "\n"), ("Make an[^:]*: ", "y\n"))):
+                    ("Security group[^:]*: ", "\n"), ("Addresses:[^:]*: ", "\n"),
+                    ("own address[^:]*: ", "\n"), ("Make an[^:]*: ", "y\n"))):
                 t.expect(pattern)
                 if step == at:
                     t.send(key)

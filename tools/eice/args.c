@@ -288,6 +288,8 @@ static const option options[] = {
      AT(point.no_rules), 0, 0},
     {0, "no-test", NULL, "enroll", "do not try to log in", SET_FLAG,
      AT(point.no_test), 0, 0},
+    {0, "ssh-config", NULL, "enroll", "add a stanza to ~/.ssh/config",
+     SET_FLAG, AT(point.stanza), 0, 0},
     {0, "undo", NULL, "enroll", "take away what enroll made", SET_FLAG,
      AT(undo), 0, 0},
     {0, "dry-run", NULL, "endpoint", "only ask whether it is allowed",

@@ -121,6 +121,7 @@ typedef struct cli {
         const char *subnet;
         bool no_rules;
         bool no_test;
+        bool stanza;       /* --ssh-config */
     } point;
     bool all;              /* doctor --all */
     /* Unknown host keys under EICE_POLICY_ASK; NULL refuses them. `user` is
@@ -204,6 +205,10 @@ size_t cli_ssh_env(const cli *c, eice_pair *out, size_t cap);
 
 /* A blank and a word, as a shell and then ProxyCommand want it. */
 void cli_put_word(eice_buf *b, const char *word);
+/* The lines of a host, which stands for an instance or, without an id, for
+ * those that its pattern fits. */
+void cli_put_stanza(const cli *c, eice_buf *b, const char *host,
+                    const char *id);
 
 /* ---- report.c ---------------------------------------------------------- */
 

@@ -2,11 +2,6 @@
  * user gives them. A section a target; its keys are long options. */
 #include "cli.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #define CONFIG_MAX (1024u * 1024u)
 
 bool cli_config_path(char *out, size_t cap)
@@ -118,50 +113,13 @@ void cli_config_apply(cli *c)
     eice_blob_free(&text);
 }
 
-static bool make_parent(char *path)
-{
-    char *p;
-
-    for (p = path + 1; *p != 0; p++) {
-        if (*p == '/') {
-            *p = 0;
-            if (mkdir(path, 0700) != 0 && errno != EEXIST) {
-                *p = '/';
-                return false;
-            }
-            *p = '/';
-        }
-    }
-    return true;
-}
-
-/* A new file beside it, renamed over it: a reader sees the old or the new. */
-static bool replace(const char *path, const eice_blob *text)
-{
-    char beside[1100];
-    int fd;
-    bool good;
-
-    snprintf(beside, sizeof beside, "%s.%u", path, (unsigned)getpid());
-    fd = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0) {
-        return false;
-    }
-    good = write(fd, text->ptr, text->len) == (ssize_t)text->len
-           && fsync(fd) == 0;
-    good = close(fd) == 0 && good && rename(beside, path) == 0;
-    if (!good) {
-        unlink(beside);
-    }
-    return good;
-}
-
 bool cli_config_store(const cli *c, const char *name, eice_str lines)
 {
     char path[1024];
     eice_blob before;
     eice_blob after;
     eice_str old;
+    eice_error e;
     size_t from = 0;
     size_t to = 0;
     bool good;
@@ -170,7 +128,7 @@ bool cli_config_store(const cli *c, const char *name, eice_str lines)
     (void)read_config(&before);
     old = eice_str_make((const char *)before.ptr, before.len);
     (void)section_of(old, name, &from, &to);
-    good = cli_config_path(path, sizeof path) && make_parent(path)
+    good = cli_config_path(path, sizeof path)
            && eice_blob_add(&after, old.ptr, from, CONFIG_MAX)
            && eice_blob_add(&after, old.ptr + to, old.len - to, CONFIG_MAX);
     if (good && lines.len > 0) {
@@ -179,9 +137,15 @@ bool cli_config_store(const cli *c, const char *name, eice_str lines)
                && eice_blob_add(&after, "]\n", 2, CONFIG_MAX)
                && eice_blob_add(&after, lines.ptr, lines.len, CONFIG_MAX);
     }
-    good = good && replace(path, &after);
+    memset(&e, 0, sizeof e);
+    good = good
+           && eice_posix_write_file(path,
+                                    eice_str_make((const char *)after.ptr,
+                                                  after.len),
+                                    &e)
+                  == EICE_OK;
     if (!good) {
-        cli_say(c, "%s cannot be written: %s", path, strerror(errno));
+        cli_report(c, &e);
     }
     eice_blob_free(&before);
     eice_blob_free(&after);

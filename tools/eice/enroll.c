@@ -145,64 +145,107 @@ static bool add_target(enrolling *w, const char *target)
     return add(w, w->f.instance, target);
 }
 
-static void describe(const eice_item *i, cli_choice *out)
+/* "yes", "pending" or "no": is there an endpoint in its VPC? */
+static const char *endpoint_word(const cli_call *points, const eice_item *i)
+{
+    const char *word = "no";
+    char vpc[32];
+    size_t k;
+
+    eice_item_get(i, "vpcId", vpc, sizeof vpc);
+    for (k = 0; k < points->count; k++) {
+        const eice_item *e = &points->items[k];
+
+        if (eice_item_is(e, "vpcId", vpc)) {
+            word = eice_item_is(e, "state", "create-in-progress") ? "pending"
+                   : eice_item_is(e, "state", "create-failed")    ? "failed"
+                                                                  : "yes";
+        }
+    }
+    return word;
+}
+
+#define ROW "%-18s %-19s %-15s %-8s %-4s %-10s %-12s %-21s %s"
+
+static void describe(const cli_call *points, const eice_item *i,
+                     cli_choice *out)
 {
     char name[64];
     char id[32];
     char ip[64];
+    char vpc[32];
     char subnet[32];
     char zone[32];
     char platform[32];
+    char age[32];
+    int64_t then;
 
-    snprintf(out->text, sizeof out->text, "%-20s %-19s %-15s %-24s %-11s %s",
+    eice_item_get(i, "launchTime", age, sizeof age);
+    if (eice_time_iso_parse(eice_str_c(age), &then)) {
+        cli_age(eice_posix_now().unix_s - then, age, sizeof age);
+    }
+    snprintf(out->text, sizeof out->text, ROW,
              eice_item_tag(i, "Name", name, sizeof name),
              eice_item_get(i, "instanceId", id, sizeof id),
              eice_item_get(i, "privateIpAddress", ip, sizeof ip),
-             eice_item_get(i, "subnetId", subnet, sizeof subnet),
+             endpoint_word(points, i), age,
              eice_item_get(i, "placement/availabilityZone", zone,
                            sizeof zone),
-             eice_item_get(i, "platformDetails", platform, sizeof platform));
+             eice_item_get(i, "platformDetails", platform, sizeof platform),
+             eice_item_get(i, "vpcId", vpc, sizeof vpc),
+             eice_item_get(i, "subnetId", subnet, sizeof subnet));
+}
+
+/* What is chosen of the rows joins the list. */
+static bool choose_of(enrolling *w, const cli_call *a, const cli_call *points)
+{
+    cli_choice *rows = (cli_choice *)calloc(a->count + 1, sizeof *rows);
+    bool *chosen = (bool *)calloc(a->count + 1, sizeof *chosen);
+    bool good = rows != NULL && chosen != NULL;
+    char title[240];
+    size_t i;
+
+    for (i = 0; good && i < a->count; i++) {
+        describe(points, &a->items[i], &rows[i]);
+        chosen[i] = true;
+    }
+    if (good && a->count == 0) {
+        good = report(w, EICE_E_NO_INSTANCE, EICE_STAGE_TARGET,
+                      "no instance is running in",
+                      eice_conn_region(w->r.conn), "pass --region");
+    } else if (good && !w->c->all) {
+        snprintf(title, sizeof title, ROW, "WHICH INSTANCES?", "ID",
+                 "PRIVATE IP", "ENDPOINT", "AGE", "ZONE", "PLATFORM", "VPC",
+                 "SUBNET");
+        good = cli_pick(title, rows, a->count, chosen, true);
+    }
+    for (i = 0; good && i < a->count && w->count < MANY; i++) {
+        good = !chosen[i] || add(w, &a->items[i], "");
+    }
+    free(rows);
+    free(chosen);
+    return good;
 }
 
 /* All that run; with --all every one of them. */
 static bool choose(enrolling *w)
 {
-    cli_call *a = (cli_call *)malloc(sizeof *a);
-    cli_choice *rows = NULL;
-    bool *chosen = NULL;
-    bool good = a != NULL;
-    size_t i;
+    cli_call *a = (cli_call *)malloc(2 * sizeof *a);
+    bool good;
 
-    if (good) {
-        cli_call_begin(a, EICE_OP_DESCRIBE_INSTANCES);
-        eice_param_filter(&a->params, "instance-state-name",
-                          eice_str_c("running"));
-        good = call(w, a);
+    if (a == NULL) {
+        return false;
     }
-    if (good) {
-        rows = (cli_choice *)calloc(a->count + 1, sizeof *rows);
-        chosen = (bool *)calloc(a->count + 1, sizeof *chosen);
-        good = rows != NULL && chosen != NULL;
-        for (i = 0; good && i < a->count; i++) {
-            describe(&a->items[i], &rows[i]);
-            chosen[i] = true;
-        }
-        if (good && a->count == 0) {
-            good = report(w, EICE_E_NO_INSTANCE, EICE_STAGE_TARGET,
-                          "no instance is running in",
-                          eice_conn_region(w->r.conn), "pass --region");
-        } else if (good && !w->c->all) {
-            good = cli_pick("Which instances?", rows, a->count, chosen, true);
-        }
-        for (i = 0; good && i < a->count && w->count < MANY; i++) {
-            good = !chosen[i] || add(w, &a->items[i], "");
-        }
-    }
-    free(rows);
-    free(chosen);
-    if (a != NULL) {
-        cli_call_end(a);
-    }
+    cli_call_begin(&a[0], EICE_OP_DESCRIBE_INSTANCES);
+    cli_call_begin(&a[1], EICE_OP_DESCRIBE_ENDPOINTS);
+    eice_param_filter(&a[0].params, "instance-state-name",
+                      eice_str_c("running"));
+    cli_call_start(&w->r, &a[1]);
+    good = call(w, &a[0]);
+    (void)cli_call_wait(&w->r, &a[1], 1); /* without it there is a list, too */
+    good = good && choose_of(w, &a[0], &a[1]);
+    cli_call_end(&a[0]);
+    cli_call_end(&a[1]);
     free(a);
     return good;
 }
@@ -331,6 +374,38 @@ static void put_tags(const enrolling *w, cli_call *a, const char *type)
     }
 }
 
+/* Whether instances see the client's address, and the kinds of addresses: as
+ * the options or, where there are none, the user says. */
+static bool choose_addresses(enrolling *w, cli_call *create)
+{
+    const char *keep = w->c->point.preserve;
+    const char *type = w->c->point.ip_type;
+    char keeps[8] = "";
+    char types[16] = "";
+
+    if (!w->c->point.yes && type == NULL
+        && !cli_prompt("Addresses: ipv4, ipv6, dualstack, or as the subnet",
+                       "as the subnet", types, sizeof types)) {
+        return false;
+    }
+    if (!w->c->point.yes && keep == NULL
+        && !cli_prompt("Shall instances see the client's own address (IPv4)?",
+                       "n", keeps, sizeof keeps)) {
+        return false;
+    }
+    if (type != NULL || (types[0] != 0 && types[0] != 'a')) {
+        eice_param(&create->params, "IpAddressType",
+                   eice_str_c(type != NULL ? type : types));
+    }
+    if (keep != NULL || keeps[0] == 'y' || keeps[0] == 'Y') {
+        eice_param(&create->params, "PreserveClientIp",
+                   eice_str_c(keep == NULL || strcmp(keep, "yes") == 0
+                                  ? "true"
+                                  : "false"));
+    }
+    return true;
+}
+
 /* `late`: the VPC has one already, which was not to be seen before: that of a
  * run that was interrupted just now. */
 static bool create(enrolling *w, enrolled *e, eice_error *late)
@@ -344,23 +419,14 @@ static bool create(enrolling *w, enrolled *e, eice_error *late)
         return false;
     }
     cli_call_begin(a, EICE_OP_CREATE_ENDPOINT);
-    if (choose_subnet(w, subnet, sizeof subnet) && choose_groups(w, a)) {
+    if (choose_subnet(w, subnet, sizeof subnet) && choose_groups(w, a)
+        && choose_addresses(w, a)) {
         snprintf(question, sizeof question,
                  "Make an EC2 Instance Connect Endpoint in %s?", subnet);
         good = agreed(w, question);
     }
     if (good) {
         eice_param(&a->params, "SubnetId", eice_str_c(subnet));
-        if (w->c->point.preserve != NULL) {
-            eice_param(&a->params, "PreserveClientIp",
-                       eice_str_c(strcmp(w->c->point.preserve, "yes") == 0
-                                      ? "true"
-                                      : "false"));
-        }
-        if (w->c->point.ip_type != NULL) {
-            eice_param(&a->params, "IpAddressType",
-                       eice_str_c(w->c->point.ip_type));
-        }
         put_tags(w, a, "instance-connect-endpoint");
         cli_call_start(&w->r, a);
         good = cli_call_wait(&w->r, a, 1) && a->count > 0;
@@ -636,6 +702,65 @@ static void put_setting(eice_buf *b, const char *name, const char *value)
     }
 }
 
+/* At the end of ~/.ssh/config, unless it has a host of that name. */
+static bool add_stanza(enrolling *w, const enrolled *e)
+{
+    const cli *c = w->c;
+    char memory[2048];
+    char head[160];
+    char path[1024];
+    eice_blob text;
+    eice_error error;
+    bool absent = false;
+    bool good;
+    eice_buf b;
+
+    memset(&text, 0, sizeof text);
+    memset(&error, 0, sizeof error);
+    eice_buf_init(&b, memory, sizeof memory);
+    cli_put_stanza(c, &b, e->name, e->id);
+    (void)eice_buf_c(&b);
+    snprintf(head, sizeof head, "%.*s", (int)strcspn(memory, "\n") + 1, memory);
+    good = eice_posix_expand("~/.ssh/config", path, sizeof path)
+           && eice_posix_read_file(path, 1024 * 1024, &text, &absent, &error)
+                  == EICE_OK;
+    if (good && text.ptr != NULL
+        && cli_contains((const char *)text.ptr, head)) {
+        say_name(w, e, "is in", path);
+    } else if (good) {
+        good = eice_blob_add(&text, memory, b.len, 2 * 1024 * 1024)
+               && eice_posix_write_file(path,
+                                        eice_str_make((const char *)text.ptr,
+                                                      text.len),
+                                        &error)
+                      == EICE_OK;
+    }
+    if (!good) {
+        cli_report(c, &error);
+    }
+    eice_blob_free(&text);
+    return good;
+}
+
+static bool stanza(enrolling *w, const enrolled *e)
+{
+    const char *before = w->c->conn.user;
+    char answer[8] = "";
+    bool good = true;
+
+    if (!w->c->point.stanza && !w->c->point.yes
+        && !cli_prompt("Add it to ~/.ssh/config, for plain ssh?", "n", answer,
+                       sizeof answer)) {
+        return true; /* everything else is done */
+    }
+    if (w->c->point.stanza || answer[0] == 'y' || answer[0] == 'Y') {
+        w->c->conn.user = e->login;
+        good = add_stanza(w, e);
+        w->c->conn.user = before;
+    }
+    return good;
+}
+
 static bool remember(enrolling *w, const enrolled *e)
 {
     char memory[1024];
@@ -654,10 +779,8 @@ static bool remember(enrolling *w, const enrolled *e)
     if (!cli_config_store(w->c, e->name, eice_buf_str(&b))) {
         return false;
     }
-    cli_say(w->c, "%s: eice ssh '%s'; for plain ssh: eice ssh-config '%s' "
-                  ">>~/.ssh/config",
-            e->name, e->name, e->name);
-    return true;
+    cli_say(w->c, "%s: from now on: eice ssh '%s'", e->name, e->name);
+    return stanza(w, e);
 }
 
 /* ---- all of it --------------------------------------------------------- */

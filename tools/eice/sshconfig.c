@@ -81,8 +81,8 @@ static void put_program(const cli *c, eice_buf *b)
     cli_put_word(b, n > 0 ? path : c->program);
 }
 
-static void put_stanza(const cli *c, eice_buf *b, const char *host,
-                       const char *id)
+void cli_put_stanza(const cli *c, eice_buf *b, const char *host,
+                    const char *id)
 {
     const bool plain = host[strspn(host, PLAIN "*?! ")] == 0
                        && (id == NULL || strchr(host, ' ') == NULL);
@@ -178,7 +178,7 @@ static int put_target(cli *c, eice_buf *b, char *target)
     if (!find_id(c, target, id, sizeof id)) {
         return CLI_FAILED;
     }
-    put_stanza(c, b, target, id);
+    cli_put_stanza(c, b, target, id);
     c->conn.user = before.conn.user;
     return -1;
 }
@@ -205,8 +205,9 @@ int cli_ssh_config(cli *c)
         return status;
     }
     if (c->argc == 0) {
-        put_stanza(c, &b, c->host_pattern != NULL ? c->host_pattern : "i-*",
-                   NULL);
+        cli_put_stanza(c, &b,
+                       c->host_pattern != NULL ? c->host_pattern : "i-*",
+                       NULL);
     }
     (void)eice_buf_c(&b);
     for (i = 0; i < b.len; i++) {
