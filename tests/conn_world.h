@@ -801,7 +801,7 @@ static bool world_turn(world *w)
         if (world_event(w) || world_ask(w, &busy)) {
             return true;
         }
-        if (!busy) {
+        if (!busy && eice_conn_deadline(w->c) > now.ms) {
             world_check(w, now);
         }
     } else {
