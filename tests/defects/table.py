@@ -79,7 +79,7 @@ DEFECTS = [
            "        eicei_hostkey_accept(c);\n", ["failure host-key-revoked"]),
     Defect("final-error-retried", LIBRARY,
            "    case EICE_VERDICT_FINAL:\n        break;\n",
-           "    case EICE_VERDICT_FINAL:\n        eicei_call_retry(c, op);\n        return;\n",
+           "    case EICE_VERDICT_FINAL:\n        eicei_call_retry(c, k);\n        return;\n",
            ["failure api-400"]),
     Defect("refusal-not-retried", LIBRARY, "    } else if (cause.retryable\n",
            "    } else if (cause.code == EICE_OK\n", ["failure refused-429-once"]),
