@@ -42,6 +42,16 @@ def state_of(t):
 
 
 @test
+def quick_commands(w):
+    """What comes together with the answer to the start is shown at once, keys or no keys."""
+    w.eice("-q", "ssh", "web-1", "true").expect(0)
+    for _ in range(30):
+        with w.terminal("-q", "ssh", "web-1", "echo in") as t:
+            t.expect("in\r\n", 5)
+            equal(t.wait(), 0, "status")
+
+
+@test
 def prompt_and_exit(w):
     with w.terminal("ssh", "web-1") as t:
         shell_prompt(w, t)

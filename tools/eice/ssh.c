@@ -413,7 +413,11 @@ static int converse(session *s)
     if (s->pty && isatty(STDIN_FILENO) == 1) {
         cli_term_raw(STDIN_FILENO);
     }
-    feed_channel(s); /* -n: there is an end to be told before any event */
+    /* before any event: with -n there is an end to be told, and what a quick
+     * command says may have come together with the answer to its start */
+    feed_channel(s);
+    drain_outlet(s, &s->out[0]);
+    drain_outlet(s, &s->out[1]);
     eice_posix_process(s->r->x, NULL, 0);
     while (!finished(s)) {
         turn(s);
