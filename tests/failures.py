@@ -406,7 +406,7 @@ row("upgrade-signature", env=ONE_TRY, error="UPGRADE_REFUSED", stage="upgrade",
 
 for name, target, why in (
         ("port-refused", "refuse-box", "does sshd listen there"),
-        ("security-group", "fenced", "sg-0f00ba4f00ba4f00c, the instance.s group, lets TCP 22 in")):
+        ("security-group", "fenced", "the instance.s security group, lets TCP 22 in")):
     row("unreachable-" + name, args=("ssh", target, "true"), error="TARGET_UNREACHABLE",
         stage="tunnel", world=[("setting", {"name": "dial_timeout_ms", "value": 500})],
         cause=ENDPOINT + r".*10\.20\.1\.\d+:22.*Unable to connect to target",

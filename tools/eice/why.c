@@ -85,9 +85,9 @@ static bool closed(why *w, const cli_call *a, bool egress)
         != CLI_LETS_NO) {
         return false;
     }
-    advise(w, "no rule of %s, the %s, lets TCP %u %s %s: eice enroll %s adds "
-              "it, eice doctor %s shows all",
-           rule.names, egress ? "endpoint's group" : "instance's group",
+    advise(w, "no rule of %s, the %s's security group, lets TCP %u %s %s: "
+              "eice enroll %s adds it, eice doctor %s shows all",
+           rule.names, egress ? "endpoint" : "instance",
            w->port, egress ? "out to" : "in from", rule.peer, w->target,
            w->target);
     return true;
