@@ -186,7 +186,7 @@ def locked_keys(w):
     equal(pushed(w), ["ssh-ed25519", "ssh-rsa", "ssh-ed25519"], "pushed")
     w.write("test_answered", "data")
     env, asked = asker(w, "o pen")
-    w.eice("-q", "cp", "-i", paths[0], "test_answered", "web-1:/tmp/",
+    w.eice("-q", "cp", "-i", paths[0], "test_answered", "web-1:",
            env=w.env(**env)).expect(0, "cp")
 
 
@@ -301,7 +301,7 @@ def agent_keys(w):
         w.eice("-q", "ssh", "-i", "agent", "-o", "IdentityAgent=" + env["SSH_AUTH_SOCK"], "-o",
                "IdentitiesOnly=yes", "web-1", "true").expect(0, "IdentityAgent")
         w.write("test_data", "data")
-        w.eice("-q", "cp", "-i", "agent", "web-1:/etc/hostname", OTHER + ":/tmp/",
+        w.eice("-q", "cp", "-i", "agent", "web-1:/etc/hostname", OTHER + ":",
                env=w.env(**env)).expect(0, "two sessions")
         equal(pushed_blobs(w), wanted + [blob(made["ed25519"])] * 3, "pushed")
         with open(made["ecdsa"] + ".pub", encoding="ascii") as f, known_keys(w, f.read()):
