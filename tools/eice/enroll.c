@@ -447,15 +447,6 @@ static bool create(enrolling *w, enrolled *e, eice_error *late)
     return good;
 }
 
-static void pause_ms(enrolling *w, uint32_t ms)
-{
-    w->r.wake_ms = eice_posix_now().ms + ms;
-    while (eice_posix_now().ms < w->r.wake_ms && w->r.signal == 0) {
-        cli_run_turn(&w->r, NULL, 0);
-    }
-    w->r.wake_ms = 0;
-}
-
 /* One there is that is usable, or will be. */
 static bool there_is(enrolling *w, enrolled *e)
 {
@@ -511,8 +502,7 @@ static bool have_endpoint(enrolling *w, enrolled *e)
         return true;
     }
     if (late.code != EICE_OK) {
-        pause_ms(w, 1000);
-        if (look(w, e) && there_is(w, e)) {
+        if (cli_calls_pause(&w->r, 1000) && look(w, e) && there_is(w, e)) {
             return true;
         }
         cli_report(w->c, &late);
@@ -576,8 +566,7 @@ static bool wait_endpoint(enrolling *w, const enrolled *e)
                     state[0] != 0 ? state : "create-in-progress",
                     (unsigned)(waited / 1000));
         }
-        pause_ms(w, pause);
-        if (w->r.signal != 0) {
+        if (!cli_calls_pause(&w->r, pause)) {
             return false;
         }
         pause = pause * 2 < POLL_MS ? pause * 2 : POLL_MS;
