@@ -15804,6 +15804,25 @@ EICEI_PRIVATE eicei_cred_verdict eicei_cred_ask(eice_cred *c,
     return EICEI_CRED_WAIT;
 }
 
+/* A blob emptied and made so large, to be written through *b; false: no
+ * memory, reported. */
+EICEI_PRIVATE bool eicei_cred_room(eice_cred *c, eice_blob *blob, size_t bound,
+                                   eice_buf *b, const char *what)
+{
+    uint8_t *room;
+
+    eice_blob_free(blob);
+    blob->alloc = c->priv.o.alloc;
+    room = eice_blob_room(blob, bound, EICEI_CRED_STORE_MAX);
+    if (room == NULL) {
+        eice_fail(&c->error, EICE_E_MEMORY, EICE_STAGE_CREDENTIALS,
+                  "no memory for %s", what);
+        return false;
+    }
+    eice_buf_init(b, room, bound);
+    return true;
+}
+
 /* One exchange of HTTP: `method` on the path of the provider's URL with
  * `more` behind it, a header when it has a value, and, unless it is a GET,
  * c->priv.doc as the body. */
@@ -15817,18 +15836,11 @@ EICEI_PRIVATE eicei_cred_verdict eicei_cred_fetch(eice_cred *c,
     const eice_str body = eice_str_make(c->priv.doc.ptr, c->priv.doc.len);
     const size_t bound = 768 + url->host.len + url->path.len + strlen(more)
                          + header->value.len + body.len;
-    uint8_t *room;
     eice_buf b;
 
-    eice_blob_free(&c->priv.text);
-    c->priv.text.alloc = c->priv.o.alloc;
-    room = eice_blob_room(&c->priv.text, bound, EICEI_CRED_STORE_MAX);
-    if (room == NULL) {
-        eice_fail(&c->error, EICE_E_MEMORY, EICE_STAGE_CREDENTIALS,
-                  "no memory for a request");
+    if (!eicei_cred_room(c, &c->priv.text, bound, &b, "a request")) {
         return EICEI_CRED_BROKEN;
     }
-    eice_buf_init(&b, room, bound);
     eice_putf(&b, "%s %S%s%s HTTP/1.1\r\nHost: ", method, &url->path,
               more[0] == 0 || url->path.ptr[url->path.len - 1] == '/' ? ""
                                                                       : "/",
@@ -15850,7 +15862,7 @@ EICEI_PRIVATE eicei_cred_verdict eicei_cred_fetch(eice_cred *c,
     }
     c->priv.text.len = b.len;
     (void)eicei_cred_ask(c, EICE_NEED_FETCH, url->host, next);
-    c->priv.need.text = eice_str_make(room, b.len);
+    c->priv.need.text = eice_buf_str(&b);
     c->priv.need.port = url->port;
     c->priv.need.tls = url->tls;
     c->priv.need.direct = true;
@@ -16574,18 +16586,11 @@ EICEI_PRIVATE eicei_cred_verdict eicei_cred_role_prompt(eicei_cred_run *r,
 {
     eice_cred *const c = r->c;
     const size_t bound = serial.len + 32;
-    uint8_t *room;
     eice_buf b;
 
-    eice_blob_free(&c->priv.text);
-    c->priv.text.alloc = c->priv.o.alloc;
-    room = eice_blob_room(&c->priv.text, bound, EICEI_CRED_STORE_MAX);
-    if (room == NULL) {
-        eice_fail(&c->error, EICE_E_MEMORY, EICE_STAGE_CREDENTIALS,
-                  "no memory for a question");
+    if (!eicei_cred_room(c, &c->priv.text, bound, &b, "a question")) {
         return EICEI_CRED_BROKEN;
     }
-    eice_buf_init(&b, room, bound);
     eice_putf(&b, "MFA code for %S", &serial);
     return eicei_cred_ask(c, EICE_NEED_PROMPT, eice_buf_str(&b),
                           eicei_cred_role_code);
@@ -16851,22 +16856,15 @@ EICEI_PRIVATE bool eicei_cred_sso_doc(eice_cred *c, const eice_pair *member,
                                       size_t count)
 {
     size_t bound = 2;
-    uint8_t *room;
     eice_buf b;
     size_t i;
 
     for (i = 0; i < count; i++) { /* of one byte an escape makes six */
         bound += 8 + 6 * (member[i].name.len + member[i].value.len);
     }
-    eice_blob_free(&c->priv.doc);
-    c->priv.doc.alloc = c->priv.o.alloc;
-    room = eice_blob_room(&c->priv.doc, bound, EICEI_CRED_STORE_MAX);
-    if (room == NULL) {
-        eice_fail(&c->error, EICE_E_MEMORY, EICE_STAGE_CREDENTIALS,
-                  "no memory for a token");
+    if (!eicei_cred_room(c, &c->priv.doc, bound, &b, "a token")) {
         return false;
     }
-    eice_buf_init(&b, room, bound);
     for (i = 0; i < count; i++) {
         eice_putf(&b, "%s\"%S\": \"", i == 0 ? "{" : ", ", &member[i].name);
         eice_put_json(&b, member[i].value);
