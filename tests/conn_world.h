@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -15,6 +16,7 @@
 #define WORLD_NEEDS 64
 #define WORLD_SECONDS 20      /* of real time: longer is a hang */
 #define WORLD_TURNS 400000ul  /* more is a spin */
+#define WORLD_ECHO 9000u      /* bytes through a tunnel, and back */
 
 /* ---- a heap that counts ------------------------------------------------ */
 
@@ -116,12 +118,14 @@ typedef struct world {
 
     int channel;
     bool sent_all;
+    size_t echo;              /* bytes through a tunnel, and back */
     size_t sent;
     size_t received;
     char output[64];
     int status;
     bool was_open;
     unsigned later;           /* times the signer says "later" */
+    bool promised;            /* it just said so */
     unsigned signs;
     bool sign_fails;
     uint8_t key_seed[32];
@@ -171,7 +175,8 @@ static ptrdiff_t world_sign(void *user, eice_str algorithm, eice_str data,
     if (w->sign_fails || cap < 64 || !eice_str_is(algorithm, "ssh-ed25519")) {
         return -1;
     }
-    if (w->later > 0) {
+    w->promised = w->later > 0;
+    if (w->promised) {
         w->later--;
         return 0;
     }
@@ -210,6 +215,7 @@ static void world_init(world *w, eice_goal goal)
     w->rule = blank != NULL ? blank + 1 : w->rule;
     world_key(w);
     w->channel = -1;
+    w->echo = WORLD_ECHO;
     w->alloc.resize = heap_resize;
     w->alloc.user = &w->heap;
     w->o.alloc = &w->alloc;
@@ -347,9 +353,12 @@ static bool world_dial_done(world *w, int slot, int number)
 static void world_dial(world *w, const eice_need *need)
 {
     struct sockaddr_in to;
+    const int on = 1;
     const int slot = need->slot;
     const int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
 
+    /* or small records wait for an ACK, 40 ms each time */
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     if (w->fd[slot] >= 0) {
         world_wrong(w, "slot %d dialled while it is open", slot);
         close(w->fd[slot]);
@@ -603,7 +612,6 @@ static bool world_slot(world *w, int slot, bool *busy)
 /* ---- what is done with the connection ---------------------------------- */
 
 #define WORLD_COMMAND "echo hello; exit 42"
-#define WORLD_ECHO 9000u
 
 static uint8_t world_byte(size_t i)
 {
@@ -651,7 +659,7 @@ static bool world_use_tunnel(world *w)
     size_t n;
     size_t i;
 
-    room = room < WORLD_ECHO - w->sent ? room : WORLD_ECHO - w->sent;
+    room = room < w->echo - w->sent ? room : w->echo - w->sent;
     for (i = 0; i < room; i++) {
         to[i] = world_byte(w->sent + i);
     }
@@ -665,11 +673,22 @@ static bool world_use_tunnel(world *w)
     }
     eice_conn_app_out_ack(w->c, n);
     w->received += n;
-    if (w->received >= WORLD_ECHO) {
+    if (w->received >= w->echo) {
         w->status = 42;
         eice_conn_close(w->c);
     }
     return room > 0 || n > 0;
+}
+
+/* When all calls are done nothing else is to be done. */
+static bool world_use_calls(world *w)
+{
+    if (!w->calls[0].done || !w->calls[1].done) {
+        return false;
+    }
+    w->status = 42;
+    eice_conn_close(w->c);
+    return true;
 }
 
 static bool world_use(world *w, bool *busy)
@@ -678,13 +697,16 @@ static bool world_use(world *w, bool *busy)
     bool used = false;
 
     w->was_open = w->was_open || (state & EICE_OPEN) != 0;
-    if ((state & EICE_OPEN) == 0 || (state & EICE_DONE) != 0 || w->sent_all) {
+    if ((state & EICE_DONE) != 0 || w->sent_all
+        || ((state & EICE_OPEN) == 0 && w->o.goal != EICE_GOAL_CALLS)) {
         return false;
     }
     if (w->o.goal == EICE_GOAL_SSH) {
         used = world_use_ssh(w);
     } else if (w->o.goal == EICE_GOAL_TUNNEL) {
         used = world_use_tunnel(w);
+    } else if (w->o.goal == EICE_GOAL_CALLS) {
+        used = world_use_calls(w);
     }
     w->sent_all = w->status == 42;
     if (!used) {
@@ -776,7 +798,7 @@ static void world_wait(world *w)
     if (w->warp) {
         ms = ms < 60 ? ms : 60;
     }
-    if (w->later > 0 && w->signs > 0) {
+    if (w->promised) {
         ms = 5; /* the signature is ready soon */
     }
     if (poll(fds, n, ms) == 0 && w->warp && deadline != UINT64_MAX
@@ -843,16 +865,6 @@ static bool world_start(world *w)
     return w->c != NULL;
 }
 
-/* When all calls are done nothing else is to be done. */
-static void world_calls(world *w)
-{
-    if (w->c != NULL && w->o.goal == EICE_GOAL_CALLS && !w->stopped
-        && w->calls[0].done && w->calls[1].done) {
-        w->was_open = (eice_conn_state(w->c) & EICE_OPEN) != 0;
-        eice_conn_close(w->c);
-    }
-}
-
 /* Is this how a call may have ended, when memory or time were short? */
 static void world_check_calls(world *w)
 {
@@ -879,7 +891,6 @@ static void world_until(world *w, unsigned flags)
         if (world_turn(w)) {
             return;
         }
-        world_calls(w);
         if (++w->turns > WORLD_TURNS
             || time(NULL) - w->began > WORLD_SECONDS) {
             world_wrong(w, "no end in sight after event %lu, turn %lu",
@@ -938,7 +949,7 @@ static bool world_good(const world *w)
     if (w->o.goal == EICE_GOAL_CALLS) {
         return w->calls[0].items > 0 && w->calls[1].items > 0;
     }
-    return w->o.goal != EICE_GOAL_TUNNEL || w->received == WORLD_ECHO;
+    return w->o.goal != EICE_GOAL_TUNNEL || w->received == w->echo;
 }
 
 /* ---- the simulator ----------------------------------------------------- */
