@@ -387,6 +387,9 @@ EICE_API bool eice_str_glob(eice_str s, eice_str pattern, bool nocase);
 EICE_API bool eice_str_listed(eice_str s, eice_str list);
 /* Plain decimal digits, nothing else, at most `max`; false leaves *out. */
 EICE_API bool eice_str_u64(eice_str s, uint64_t max, uint64_t *out);
+/* The next word of a line, which loses it and the blanks around; empty at the
+ * end. */
+EICE_API eice_str eice_str_word(eice_str *line);
 
 /* ---- builder ----------------------------------------------------------- */
 
@@ -439,6 +442,19 @@ EICE_API ptrdiff_t eice_hex_decode(eice_str s, void *out, size_t cap);
 EICE_API ptrdiff_t eice_base64_decode(eice_str s, void *out, size_t cap);
 /* RFC 3986 2.1: %XX only, '+' stays. */
 EICE_API ptrdiff_t eice_uri_decode(eice_str s, void *out, size_t cap);
+
+/* ---- wire format of SSH (RFC 4251 5), big-endian ----------------------- */
+
+EICE_API uint32_t eice_be32(const void *four_bytes);
+EICE_API void eice_be32_store(void *four_bytes, uint32_t n);
+/* The low 32 bits of `n`. */
+EICE_API void eice_put_be32(eice_buf *b, size_t n);
+/* The length in four bytes, then the bytes. */
+EICE_API void eice_put_string(eice_buf *b, eice_str s);
+/* Take one from the front of `from`; false, and nothing taken, when it is not
+ * all there. */
+EICE_API bool eice_take_be32(eice_str *from, uint32_t *out);
+EICE_API bool eice_take_string(eice_str *from, eice_str *out);
 
 /* ---- ropes ------------------------------------------------------------- */
 
@@ -3812,6 +3828,20 @@ EICE_API bool eice_str_u64(eice_str s, uint64_t max, uint64_t *out)
     return true;
 }
 
+EICE_API eice_str eice_str_word(eice_str *line)
+{
+    eice_str word;
+    size_t n = 0;
+
+    *line = eice_str_trim(*line);
+    while (n < line->len && line->ptr[n] != ' ' && line->ptr[n] != '\t') {
+        n++;
+    }
+    word = eice_str_make(line->ptr, n);
+    *line = eice_str_make(line->ptr + n, line->len - n);
+    return word;
+}
+
 /* The character at the beginning of `s` (RFC 3629): its length and code, or 0
  * when it is malformed, overlong, a surrogate or cut off. */
 EICEI_PRIVATE size_t eicei_base_utf8(eice_str s, uint32_t *code)
@@ -4214,6 +4244,63 @@ EICE_API ptrdiff_t eice_uri_decode(eice_str s, void *out, size_t cap)
         p[n++] = (uint8_t)byte;
     }
     return (ptrdiff_t)n;
+}
+
+/* ---- wire format of SSH ------------------------------------------------ */
+
+EICE_API uint32_t eice_be32(const void *four_bytes)
+{
+    const uint8_t *const p = (const uint8_t *)four_bytes;
+
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8
+           | p[3];
+}
+
+EICE_API void eice_be32_store(void *four_bytes, uint32_t n)
+{
+    uint8_t *const p = (uint8_t *)four_bytes;
+
+    p[0] = (uint8_t)(n >> 24);
+    p[1] = (uint8_t)(n >> 16 & 0xff);
+    p[2] = (uint8_t)(n >> 8 & 0xff);
+    p[3] = (uint8_t)(n & 0xff);
+}
+
+EICE_API void eice_put_be32(eice_buf *b, size_t n)
+{
+    char p[4];
+
+    eice_be32_store(p, (uint32_t)n);
+    eice_put(b, eice_str_make(p, sizeof p));
+}
+
+EICE_API void eice_put_string(eice_buf *b, eice_str s)
+{
+    eice_put_be32(b, s.len);
+    eice_put(b, s);
+}
+
+EICE_API bool eice_take_be32(eice_str *from, uint32_t *out)
+{
+    if (from->len < 4) {
+        return false;
+    }
+    *out = eice_be32(from->ptr);
+    *from = eice_str_make(from->ptr + 4, from->len - 4);
+    return true;
+}
+
+EICE_API bool eice_take_string(eice_str *from, eice_str *out)
+{
+    eice_str rest = *from;
+    uint32_t n;
+
+    if (!eice_take_be32(&rest, &n) || n > rest.len) {
+        return false;
+    }
+    *out = eice_str_make(rest.ptr, n);
+    *from = eice_str_make(rest.ptr + n, rest.len - n);
+    return true;
 }
 
 /* ---- ropes ------------------------------------------------------------- */
@@ -5068,12 +5155,6 @@ EICE_API void eice_hmac_sha256(uint8_t out[32], const void *key,
                       eice_str_make(data, len));
 }
 
-EICEI_PRIVATE uint32_t eicei_crypto_u32(const uint8_t *p)
-{
-    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8
-           | p[3];
-}
-
 /* The implementations TLS and SSH use anyway. */
 EICE_API void eice_aes_ctr(const void *key, size_t key_len,
                            const uint8_t counter[16], void *data, size_t len)
@@ -5091,7 +5172,7 @@ EICE_API void eice_aes_ctr(const void *key, size_t key_len,
     while (len > 0) {
         const size_t n = len < 16 ? len : 16;
 
-        aes->run(&ctx.vtable, block, eicei_crypto_u32(block + 12), p, n);
+        aes->run(&ctx.vtable, block, eice_be32(block + 12), p, n);
         p += n;
         len -= n;
         for (i = 16; i-- > 0 && ++block[i] == 0;) {
@@ -5255,10 +5336,7 @@ EICEI_PRIVATE bool eicei_rsa_pair(eice_rsa_key *k)
     memset(sig, 0, sizeof sig);
     n = eice_rsa_sign(k, false, eice_str_c(""), sig);
     eice_sha256(hash, NULL, 0);
-    e[0] = (uint8_t)(k->e >> 24);
-    e[1] = (uint8_t)(k->e >> 16 & 0xff);
-    e[2] = (uint8_t)(k->e >> 8 & 0xff);
-    e[3] = (uint8_t)(k->e & 0xff);
+    eice_be32_store(e, k->e);
     pk.n = k->n;
     pk.nlen = n;
     pk.e = e;
@@ -7979,25 +8057,10 @@ EICEI_PRIVATE bool eicei_dns_is_localhost(eice_str name)
 
 /* ---- configuration ----------------------------------------------------- */
 
-/* The next word of a line, which loses it; empty at the end. */
-EICEI_PRIVATE eice_str eicei_dns_word(eice_str *line)
-{
-    eice_str word;
-    size_t n = 0;
-
-    *line = eice_str_trim(*line);
-    while (n < line->len && line->ptr[n] != ' ' && line->ptr[n] != '\t') {
-        n++;
-    }
-    word = eice_str_make(line->ptr, n);
-    *line = eice_str_make(line->ptr + n, line->len - n);
-    return word;
-}
-
 /* An address, or "[address]:port" as the BSDs have it. */
 EICEI_PRIVATE void eicei_dns_conf_server(eice_dns_config *c, eice_str line)
 {
-    eice_str word = eicei_dns_word(&line);
+    eice_str word = eice_str_word(&line);
     uint64_t port = 0;
     eice_ip ip;
 
@@ -8019,7 +8082,7 @@ EICEI_PRIVATE void eicei_dns_conf_server(eice_dns_config *c, eice_str line)
 
 EICEI_PRIVATE void eicei_dns_conf_search(eice_dns_config *c, eice_str line)
 {
-    eice_str name = eicei_dns_word(&line);
+    eice_str name = eice_str_word(&line);
 
     c->search_count = 0;
     while (name.len > 0 && c->search_count < EICE_DNS_SEARCH) {
@@ -8027,13 +8090,13 @@ EICEI_PRIVATE void eicei_dns_conf_search(eice_dns_config *c, eice_str line)
         if (eicei_dns_name_ok(name)) {
             eice_copy_text(c->search[c->search_count++], EICE_DNS_NAME, name);
         }
-        name = eicei_dns_word(&line);
+        name = eice_str_word(&line);
     }
 }
 
 EICEI_PRIVATE void eicei_dns_conf_domain(eice_dns_config *c, eice_str line)
 {
-    eicei_dns_conf_search(c, eicei_dns_word(&line));
+    eicei_dns_conf_search(c, eice_str_word(&line));
 }
 
 /* "name:number" into [low, high]: true when the option has that name. */
@@ -8071,11 +8134,11 @@ EICEI_PRIVATE void eicei_dns_conf_option(eice_dns_config *c, eice_str option)
 
 EICEI_PRIVATE void eicei_dns_conf_options(eice_dns_config *c, eice_str line)
 {
-    eice_str option = eicei_dns_word(&line);
+    eice_str option = eice_str_word(&line);
 
     while (option.len > 0) {
         eicei_dns_conf_option(c, option);
-        option = eicei_dns_word(&line);
+        option = eice_str_word(&line);
     }
 }
 
@@ -8123,7 +8186,7 @@ EICE_API void eice_dns_config_parse(eice_dns_config *c, eice_str resolv_conf)
     c->ndots = 1;
     while (resolv_conf.len > 0) {
         eice_str line = eice_str_cut(&resolv_conf, '\n');
-        const eice_str word = eicei_dns_word(&line);
+        const eice_str word = eice_str_word(&line);
         size_t i;
 
         for (i = 0; i < EICEI_LEN(eicei_dns_keywords); i++) {
@@ -8141,11 +8204,11 @@ EICEI_PRIVATE bool eicei_dns_hosts_line(eice_str line, eice_str name,
     eice_str word;
 
     line = eice_str_cut(&line, '#');
-    if (!eice_ip_parse(eicei_dns_word(&line), ip)) {
+    if (!eice_ip_parse(eice_str_word(&line), ip)) {
         return false;
     }
     do {
-        word = eicei_dns_word(&line);
+        word = eice_str_word(&line);
         if (word.len > 0
             && eice_str_eq_nocase(eicei_dns_without_dot(word), name)) {
             return true;
@@ -10683,46 +10746,7 @@ void eice_socks_reply(eice_socks *s, eice_socks_outcome outcome)
 #define EICEI_KEY_CHUNK 96   /* bytes of a blob decoded at a time */
 #define EICEI_KEY_ED25519 "ssh-ed25519"
 
-/* ---- blobs (RFC 4251 5: a length of four bytes, then the bytes) --------- */
-
-EICEI_PRIVATE void eicei_key_put_u32(eice_buf *b, size_t n)
-{
-    eice_put_byte(b, (unsigned char)(n >> 24 & 0xffu));
-    eice_put_byte(b, (unsigned char)(n >> 16 & 0xffu));
-    eice_put_byte(b, (unsigned char)(n >> 8 & 0xffu));
-    eice_put_byte(b, (unsigned char)(n & 0xffu));
-}
-
-EICEI_PRIVATE void eicei_key_put(eice_buf *b, eice_str s)
-{
-    eicei_key_put_u32(b, s.len);
-    eice_put(b, s);
-}
-
-EICEI_PRIVATE bool eicei_key_u32(eice_str *from, uint32_t *out)
-{
-    const unsigned char *p = (const unsigned char *)from->ptr;
-
-    if (from->len < 4) {
-        return false;
-    }
-    *out = (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8
-           | p[3];
-    *from = eice_str_make(from->ptr + 4, from->len - 4);
-    return true;
-}
-
-EICEI_PRIVATE bool eicei_key_get(eice_str *from, eice_str *out)
-{
-    uint32_t n;
-
-    if (!eicei_key_u32(from, &n) || n > from->len) {
-        return false;
-    }
-    *out = eice_str_make(from->ptr, n);
-    *from = eice_str_make(from->ptr + n, from->len - n);
-    return true;
-}
+/* ---- blobs ------------------------------------------------------------- */
 
 /* Printable ASCII without blanks and commas (RFC 4251 6). */
 EICEI_PRIVATE bool eicei_key_name_ok(eice_str name)
@@ -10742,7 +10766,7 @@ EICE_API eice_str eice_key_type(const void *blob, size_t len)
     eice_str rest = eice_str_make(blob, len);
     eice_str name;
 
-    if (!eicei_key_get(&rest, &name) || !eicei_key_name_ok(name)) {
+    if (!eice_take_string(&rest, &name) || !eicei_key_name_ok(name)) {
         return eice_str_c("");
     }
     return name;
@@ -10754,8 +10778,8 @@ EICE_API void eice_key_blob(uint8_t blob[EICE_ED25519_BLOB],
     eice_buf b;
 
     eice_buf_init(&b, blob, EICE_ED25519_BLOB);
-    eicei_key_put(&b, eice_str_c(EICEI_KEY_ED25519));
-    eicei_key_put(&b, eice_str_make(public_key, 32));
+    eice_put_string(&b, eice_str_c(EICEI_KEY_ED25519));
+    eice_put_string(&b, eice_str_make(public_key, 32));
 }
 
 EICE_API void eice_key_fingerprint(char out[EICE_FINGERPRINT],
@@ -10772,21 +10796,6 @@ EICE_API void eice_key_fingerprint(char out[EICE_FINGERPRINT],
 }
 
 /* ---- lines ------------------------------------------------------------- */
-
-/* The next word of a line, which loses it; empty at the end. */
-EICEI_PRIVATE eice_str eicei_key_word(eice_str *line)
-{
-    eice_str word;
-    size_t n = 0;
-
-    *line = eice_str_trim(*line);
-    while (n < line->len && line->ptr[n] != ' ' && line->ptr[n] != '\t') {
-        n++;
-    }
-    word = eice_str_make(line->ptr, n);
-    *line = eice_str_make(line->ptr + n, line->len - n);
-    return word;
-}
 
 EICE_API void eice_key_line(eice_buf *b, const void *blob, size_t len,
                             eice_str comment)
@@ -10827,7 +10836,7 @@ EICEI_PRIVATE bool eicei_key_shape_ok(eice_str type, eice_str blob)
     size_t parts = 0;
     eice_str part;
 
-    while (blob.len > 0 && eicei_key_get(&blob, &part)) {
+    while (blob.len > 0 && eice_take_string(&blob, &part)) {
         parts++;
     }
     return (blob.len == 0 && parts > 1)
@@ -10837,8 +10846,8 @@ EICEI_PRIVATE bool eicei_key_shape_ok(eice_str type, eice_str blob)
 EICE_API ptrdiff_t eice_key_parse(eice_str line, void *out, size_t cap,
                                   eice_str *type, eice_str *comment)
 {
-    const eice_str name = eicei_key_word(&line);
-    const eice_str word = eicei_key_word(&line);
+    const eice_str name = eice_str_word(&line);
+    const eice_str word = eice_str_word(&line);
     const ptrdiff_t n = eice_base64_decode(word, out, cap);
 
     if (n <= 0 || name.len == 0
@@ -10966,7 +10975,7 @@ EICEI_PRIVATE eicei_key_mark eicei_key_read_mark(eice_str *line)
     if (line->ptr[0] != '@') {
         return EICEI_KEY_PLAIN;
     }
-    mark = eicei_key_word(line);
+    mark = eice_str_word(line);
     return eice_str_is(mark, "@revoked") ? EICEI_KEY_REVOKED
                                          : EICEI_KEY_SKIP;
 }
@@ -11004,10 +11013,10 @@ EICEI_PRIVATE bool eicei_key_walk_next(eicei_key_walk *w, eicei_key_entry *e)
         e->line = ++w->line;
         e->mark = eicei_key_read_mark(&line);
         if (e->mark != EICEI_KEY_SKIP
-            && eicei_key_host_fits(eicei_key_word(&line),
+            && eicei_key_host_fits(eice_str_word(&line),
                                    eice_buf_str(&w->host))) {
-            e->type = eicei_key_word(&line);
-            e->key = eicei_key_word(&line);
+            e->type = eice_str_word(&line);
+            e->key = eice_str_word(&line);
             return true;
         }
     }
@@ -11130,8 +11139,8 @@ EICEI_PRIVATE eice_console eicei_console_line(eice_str line, eice_str blob,
     }
     while (line.len > 0) {
         eice_str words = line;
-        const eice_str type = eicei_key_word(&words);
-        const eice_str key = eicei_key_word(&words);
+        const eice_str type = eice_str_word(&words);
+        const eice_str key = eice_str_word(&words);
 
         if (key.len > 0 && eicei_key_compare(key, type, blob, &same)) {
             return same ? EICE_CONSOLE_MATCH : EICE_CONSOLE_OTHER;
@@ -11202,7 +11211,7 @@ enum {
 
 EICEI_PRIVATE void eicei_agent_failure(eice_buf *out)
 {
-    eicei_key_put_u32(out, 1);
+    eice_put_be32(out, 1);
     eice_put_byte(out, EICEI_AGENT_FAILURE);
 }
 
@@ -11212,11 +11221,11 @@ EICEI_PRIVATE void eicei_agent_identities(const eice_user_key *k,
     const eice_str blob = eice_str_make(k->blob, k->blob_len);
     const eice_str comment = eice_str_c("eice");
 
-    eicei_key_put_u32(out, 1 + 4 + 4 + blob.len + 4 + comment.len);
+    eice_put_be32(out, 1 + 4 + 4 + blob.len + 4 + comment.len);
     eice_put_byte(out, EICEI_AGENT_IDENTITIES_ANSWER);
-    eicei_key_put_u32(out, 1);
-    eicei_key_put(out, blob);
-    eicei_key_put(out, comment);
+    eice_put_be32(out, 1);
+    eice_put_string(out, blob);
+    eice_put_string(out, comment);
 }
 
 /* What the flags of a request ask for; without them RSA means SHA-1, which is
@@ -11242,8 +11251,8 @@ EICEI_PRIVATE void eicei_agent_sign(eice_user_key *k, eice_str rest,
     uint32_t flags;
     ptrdiff_t n = -1;
 
-    if (eicei_key_get(&rest, &blob) && eicei_key_get(&rest, &data)
-        && eicei_key_u32(&rest, &flags)
+    if (eice_take_string(&rest, &blob) && eice_take_string(&rest, &data)
+        && eice_take_be32(&rest, &flags)
         && eice_str_eq(blob, eice_str_make(k->blob, k->blob_len))) {
         algorithm = eicei_agent_algorithm(k, flags);
         n = eice_user_key_sign(k, algorithm, data, sig, sizeof sig);
@@ -11252,11 +11261,11 @@ EICEI_PRIVATE void eicei_agent_sign(eice_user_key *k, eice_str rest,
         eicei_agent_failure(out);
         return;
     }
-    eicei_key_put_u32(out, 1 + 4 + 4 + algorithm.len + 4 + (size_t)n);
+    eice_put_be32(out, 1 + 4 + 4 + algorithm.len + 4 + (size_t)n);
     eice_put_byte(out, EICEI_AGENT_SIGN_RESPONSE);
-    eicei_key_put_u32(out, 4 + algorithm.len + 4 + (size_t)n);
-    eicei_key_put(out, algorithm);
-    eicei_key_put(out, eice_str_make(sig, (size_t)n));
+    eice_put_be32(out, 4 + algorithm.len + 4 + (size_t)n);
+    eice_put_string(out, algorithm);
+    eice_put_string(out, eice_str_make(sig, (size_t)n));
 }
 
 EICE_API ptrdiff_t eice_agent_serve(eice_user_key *k, eice_str in,
@@ -11264,7 +11273,7 @@ EICE_API ptrdiff_t eice_agent_serve(eice_user_key *k, eice_str in,
 {
     uint32_t n;
 
-    if (!eicei_key_u32(&in, &n)) {
+    if (!eice_take_be32(&in, &n)) {
         return 0;
     }
     if (n == 0 || n > EICE_AGENT_MAX) {
@@ -11285,18 +11294,18 @@ EICE_API ptrdiff_t eice_agent_serve(eice_user_key *k, eice_str in,
 
 EICE_API void eice_agent_ask_keys(eice_buf *out)
 {
-    eicei_key_put_u32(out, 1);
+    eice_put_be32(out, 1);
     eice_put_byte(out, EICEI_AGENT_IDENTITIES);
 }
 
 EICE_API void eice_agent_ask_sign(eice_buf *out, eice_str blob, eice_str data,
                                   eice_str algorithm)
 {
-    eicei_key_put_u32(out, 1 + 4 + blob.len + 4 + data.len + 4);
+    eice_put_be32(out, 1 + 4 + blob.len + 4 + data.len + 4);
     eice_put_byte(out, EICEI_AGENT_SIGN);
-    eicei_key_put(out, blob);
-    eicei_key_put(out, data);
-    eicei_key_put_u32(out, eice_str_is(algorithm, "rsa-sha2-256")
+    eice_put_string(out, blob);
+    eice_put_string(out, data);
+    eice_put_be32(out, eice_str_is(algorithm, "rsa-sha2-256")
                                ? EICEI_AGENT_SHA256
                            : eice_str_is(algorithm, "rsa-sha2-512")
                                ? EICEI_AGENT_SHA512
@@ -11311,13 +11320,13 @@ EICE_API bool eice_agent_keys(eice_str answer, eice_str *keys)
         return false;
     }
     *keys = eice_str_make(answer.ptr + 1, answer.len - 1);
-    return eicei_key_u32(keys, &count);
+    return eice_take_be32(keys, &count);
 }
 
 EICE_API bool eice_agent_next(eice_str *keys, eice_str *blob,
                               eice_str *comment)
 {
-    return eicei_key_get(keys, blob) && eicei_key_get(keys, comment);
+    return eice_take_string(keys, blob) && eice_take_string(keys, comment);
 }
 
 EICE_API ptrdiff_t eice_agent_signature(eice_str answer, eice_str algorithm,
@@ -11331,12 +11340,12 @@ EICE_API ptrdiff_t eice_agent_signature(eice_str answer, eice_str algorithm,
         return -1;
     }
     answer = eice_str_make(answer.ptr + 1, answer.len - 1);
-    if (!eicei_key_get(&answer, &all) || !eicei_key_get(&all, &format)
+    if (!eice_take_string(&answer, &all) || !eice_take_string(&all, &format)
         || !eice_str_eq(format, algorithm)) {
         return -1;
     }
     raw = all; /* keys in hardware: flags and a counter follow */
-    if (!eice_str_starts(format, "sk-") && !eicei_key_get(&all, &raw)) {
+    if (!eice_str_starts(format, "sk-") && !eice_take_string(&all, &raw)) {
         return -1;
     }
     if (raw.len == 0 || raw.len > cap) {
@@ -11356,7 +11365,7 @@ EICEI_PRIVATE void eicei_key_put_number(eice_buf *b, const uint8_t *p,
         p++;
         len--;
     }
-    eicei_key_put_u32(b, len + (p[0] >> 7));
+    eice_put_be32(b, len + (p[0] >> 7));
     if (p[0] >> 7 != 0) {
         eice_put_byte(b, 0);
     }
@@ -11374,17 +11383,13 @@ EICEI_PRIVATE void eicei_user_key_ed25519(eice_user_key *k)
 /* RFC 4253 6.6. */
 EICEI_PRIVATE void eicei_user_key_rsa(eice_user_key *k)
 {
-    const uint32_t e = k->rsa.e;
     uint8_t exponent[4];
     eice_buf b;
 
-    exponent[0] = (uint8_t)(e >> 24);
-    exponent[1] = (uint8_t)(e >> 16 & 0xff);
-    exponent[2] = (uint8_t)(e >> 8 & 0xff);
-    exponent[3] = (uint8_t)(e & 0xff);
+    eice_be32_store(exponent, k->rsa.e);
     k->kind = EICE_KEY_RSA;
     eice_buf_init(&b, k->blob, sizeof k->blob);
-    eicei_key_put(&b, eice_str_c("ssh-rsa"));
+    eice_put_string(&b, eice_str_c("ssh-rsa"));
     eicei_key_put_number(&b, exponent, 4);
     eicei_key_put_number(&b, k->rsa.n, (k->rsa.bits + 7) / 8);
     k->blob_len = b.overflow ? 0 : b.len;
@@ -11435,9 +11440,9 @@ EICEI_PRIVATE bool eicei_user_key_ecdsa(eice_user_key *k,
     }
     k->kind = EICE_KEY_ECDSA;
     eice_buf_init(&b, k->blob, sizeof k->blob);
-    eicei_key_put(&b, eice_str_c(c->type));
-    eicei_key_put(&b, eice_str_c(c->type + 11));
-    eicei_key_put(&b, eice_str_make(k->ec.point, 2 * k->ec.len + 1));
+    eice_put_string(&b, eice_str_c(c->type));
+    eice_put_string(&b, eice_str_c(c->type + 11));
+    eice_put_string(&b, eice_str_make(k->ec.point, 2 * k->ec.len + 1));
     k->blob_len = b.len;
     return true;
 }
@@ -11618,7 +11623,7 @@ EICEI_PRIVATE bool eicei_user_key_parts(eice_user_key *k, eice_str type,
     size_t i;
 
     for (i = 0; i < count; i++) {
-        if (!eicei_key_get(&in, &part[i])) {
+        if (!eice_take_string(&in, &part[i])) {
             return false;
         }
     }
@@ -11745,8 +11750,7 @@ EICEI_PRIVATE void eicei_bcrypt_words(uint32_t *out, const uint8_t *in,
     size_t i;
 
     for (i = 0; i < words; i++, in += 4) {
-        out[i] = (uint32_t)in[0] << 24 | (uint32_t)in[1] << 16
-                 | (uint32_t)in[2] << 8 | in[3];
+        out[i] = eice_be32(in);
     }
 }
 
@@ -11868,8 +11872,8 @@ EICEI_PRIVATE eice_err eicei_user_key_unlock(const char *name,
         i++;
     }
     if (i == EICEI_LEN(eicei_key_ciphers) || !eice_str_is(head[1], "bcrypt")
-        || !eicei_key_get(&options, &salt)
-        || !eicei_key_u32(&options, &rounds) || rounds == 0
+        || !eice_take_string(&options, &salt)
+        || !eice_take_be32(&options, &rounds) || rounds == 0
         || secret.len % 16 != 0) {
         return eice_fail(e, EICE_E_ARGUMENT, EICE_STAGE_CONFIG,
                          "%s is encrypted in a way that is not supported "
@@ -11917,12 +11921,12 @@ EICEI_PRIVATE bool eicei_user_key_openssh(eice_user_key *k, const char *name,
     }
     in = eice_str_make(in.ptr + sizeof magic, in.len - sizeof magic);
     for (i = 0; i < 3; i++) {
-        if (!eicei_key_get(&in, &head[i])) {
+        if (!eice_take_string(&in, &head[i])) {
             return false;
         }
     }
-    if (!eicei_key_u32(&in, &count) || count != 1 || !eicei_key_get(&in, &blob)
-        || !eicei_key_get(&in, &secret)) {
+    if (!eice_take_be32(&in, &count) || count != 1 || !eice_take_string(&in, &blob)
+        || !eice_take_string(&in, &secret)) {
         return false;
     }
     locked = !eice_str_is(head[0], "none");
@@ -11930,7 +11934,7 @@ EICEI_PRIVATE bool eicei_user_key_openssh(eice_user_key *k, const char *name,
         && eicei_user_key_unlock(name, head, secret, pass, e) != EICE_OK) {
         return false;
     }
-    if (!eicei_key_u32(&secret, &check[0]) || !eicei_key_u32(&secret, &check[1])
+    if (!eice_take_be32(&secret, &check[0]) || !eice_take_be32(&secret, &check[1])
         || check[0] != check[1]) {
         if (locked) {
             eice_fail(e, EICE_E_PASSPHRASE, EICE_STAGE_CONFIG,
@@ -11938,7 +11942,7 @@ EICEI_PRIVATE bool eicei_user_key_openssh(eice_user_key *k, const char *name,
         }
         return false;
     }
-    return eicei_key_get(&secret, &type)
+    return eice_take_string(&secret, &type)
            && eicei_user_key_parts(k, type, secret)
            && eice_str_eq(blob, eice_str_make(k->blob, k->blob_len));
 }
@@ -20029,30 +20033,6 @@ EICEI_PRIVATE ssize_t eicei_ssh_recv(libssh2_socket_t fd, void *data,
     return (ssize_t)len;
 }
 
-EICEI_PRIVATE uint32_t eicei_get32(const uint8_t *p)
-{
-    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8
-           | p[3];
-}
-
-/* Steps over a string of RFC 4251 5; false when it is not all there. */
-EICEI_PRIVATE bool eicei_get_string(eice_str *in, eice_str *out)
-{
-    uint32_t n;
-
-    if (in->len < 4) {
-        return false;
-    }
-    n = eicei_get32((const uint8_t *)in->ptr);
-    if (n > in->len - 4) {
-        return false;
-    }
-    *out = eice_str_make(in->ptr + 4, n);
-    in->ptr += 4 + n;
-    in->len -= 4 + n;
-    return true;
-}
-
 /* The algorithm named in what is to be signed (RFC 4252 7): session id, byte,
  * user, service, "publickey", byte, algorithm, key blob. */
 EICEI_PRIVATE bool eicei_sign_algorithm(eice_str data, eice_str *algorithm)
@@ -20060,13 +20040,13 @@ EICEI_PRIVATE bool eicei_sign_algorithm(eice_str data, eice_str *algorithm)
     eice_str skipped;
     unsigned i;
 
-    if (!eicei_get_string(&data, &skipped) || data.len < 1) {
+    if (!eice_take_string(&data, &skipped) || data.len < 1) {
         return false;
     }
     data.ptr++;
     data.len--;
     for (i = 0; i < 3; i++) {
-        if (!eicei_get_string(&data, &skipped)) {
+        if (!eice_take_string(&data, &skipped)) {
             return false;
         }
     }
@@ -20075,7 +20055,7 @@ EICEI_PRIVATE bool eicei_sign_algorithm(eice_str data, eice_str *algorithm)
     }
     data.ptr++;
     data.len--;
-    return eicei_get_string(&data, algorithm);
+    return eice_take_string(&data, algorithm);
 }
 
 EICEI_PRIVATE int eicei_ssh_sign(LIBSSH2_SESSION *session, unsigned char **sig,
@@ -20377,13 +20357,13 @@ EICEI_PRIVATE bool eicei_ssh_wants(const eice_ssh *s, unsigned which,
     do {
         line = eice_str_cut(&rest, '\n');
     } while (rest.len > 0 && !eice_str_starts(line, "SSH-"));
-    if (!eicei_get_string(&rest, &packet) || packet.len < 18
+    if (!eice_take_string(&rest, &packet) || packet.len < 18
         || packet.ptr[1] != 20) {
         return false;
     }
     packet = eice_str_make(packet.ptr + 18, packet.len - 18);
     do {
-        if (!eicei_get_string(&packet, out)) {
+        if (!eice_take_string(&packet, out)) {
             return false;
         }
     } while (which-- > 0);
@@ -20969,8 +20949,8 @@ EICEI_PRIVATE bool eicei_ssh_weak(eice_str key)
 {
     eice_str part;
 
-    if (!eicei_get_string(&key, &part) || !eice_str_is(part, "ssh-rsa")
-        || !eicei_get_string(&key, &part) || !eicei_get_string(&key, &part)) {
+    if (!eice_take_string(&key, &part) || !eice_str_is(part, "ssh-rsa")
+        || !eice_take_string(&key, &part) || !eice_take_string(&key, &part)) {
         return false;
     }
     while (part.len > 0 && part.ptr[0] == 0) {
@@ -21185,10 +21165,7 @@ EICEI_PRIVATE bool eicei_put32(eice_blob *b, uint32_t n)
 {
     uint8_t p[4];
 
-    p[0] = (uint8_t)(n >> 24);
-    p[1] = (uint8_t)(n >> 16);
-    p[2] = (uint8_t)(n >> 8);
-    p[3] = (uint8_t)n;
+    eice_be32_store(p, n);
     return eice_blob_add(b, p, 4, EICEI_SSH_OUT);
 }
 
@@ -21399,7 +21376,7 @@ EICEI_PRIVATE bool eicei_chan_env(eicei_chan *k)
 
     rest.ptr += k->env_at;
     rest.len -= k->env_at;
-    if (!eicei_get_string(&rest, &name) || !eicei_get_string(&rest, &value)) {
+    if (!eice_take_string(&rest, &name) || !eice_take_string(&rest, &value)) {
         return eicei_chan_next(k, k->term[0] != 0 ? EICEI_CHAN_PTY
                                                   : EICEI_CHAN_START);
     }
@@ -22519,16 +22496,6 @@ EICE_API void eice_sftp_in_ack(eice_sftp *s, size_t n)
     s->priv.in.len += n;
 }
 
-EICEI_PRIVATE bool eicei_sftp_get32(eice_str *in, uint32_t *out)
-{
-    if (in->len < 4) {
-        return false;
-    }
-    *out = eicei_get32((const uint8_t *)in->ptr);
-    *in = eice_str_make(in->ptr + 4, in->len - 4);
-    return true;
-}
-
 EICEI_PRIVATE bool eicei_sftp_get_attrs(eice_str *in, eice_sftp_attrs *a)
 {
     eice_str skipped;
@@ -22537,24 +22504,24 @@ EICEI_PRIVATE bool eicei_sftp_get_attrs(eice_str *in, eice_sftp_attrs *a)
     uint32_t n = 0;
 
     memset(a, 0, sizeof *a);
-    if (!eicei_sftp_get32(in, &a->flags)
+    if (!eice_take_be32(in, &a->flags)
         || ((a->flags & EICE_SFTP_SIZE) != 0
-            && (!eicei_sftp_get32(in, &high) || !eicei_sftp_get32(in, &low)))
+            && (!eice_take_be32(in, &high) || !eice_take_be32(in, &low)))
         || ((a->flags & EICE_SFTP_OWNER) != 0
-            && (!eicei_sftp_get32(in, &a->uid)
-                || !eicei_sftp_get32(in, &a->gid)))
+            && (!eice_take_be32(in, &a->uid)
+                || !eice_take_be32(in, &a->gid)))
         || ((a->flags & EICE_SFTP_MODE) != 0
-            && !eicei_sftp_get32(in, &a->mode))
+            && !eice_take_be32(in, &a->mode))
         || ((a->flags & EICE_SFTP_TIMES) != 0
-            && (!eicei_sftp_get32(in, &a->atime)
-                || !eicei_sftp_get32(in, &a->mtime)))
-        || ((a->flags >> 31) != 0 && !eicei_sftp_get32(in, &n))) {
+            && (!eice_take_be32(in, &a->atime)
+                || !eice_take_be32(in, &a->mtime)))
+        || ((a->flags >> 31) != 0 && !eice_take_be32(in, &n))) {
         return false;
     }
     a->size = (uint64_t)high << 32 | low;
     for (; n > 0; n--) { /* extended pairs; the end comes before 2^32 */
-        if (!eicei_get_string(in, &skipped)
-            || !eicei_get_string(in, &skipped)) {
+        if (!eice_take_string(in, &skipped)
+            || !eice_take_string(in, &skipped)) {
             return false;
         }
     }
@@ -22579,10 +22546,10 @@ EICEI_PRIVATE bool eicei_sftp_version(eice_sftp *s, eice_str in)
         return eicei_sftp_bad(s, "no version: is sftp enabled there?");
     }
     in = eice_str_make(in.ptr + 1, in.len - 1);
-    if (!eicei_sftp_get32(&in, &version) || version != 3) {
+    if (!eice_take_be32(&in, &version) || version != 3) {
         return eicei_sftp_bad(s, "a version other than 3");
     }
-    while (eicei_get_string(&in, &name) && eicei_get_string(&in, &data)) {
+    while (eice_take_string(&in, &name) && eice_take_string(&in, &data)) {
         if (eice_str_is(name, "posix-rename@openssh.com")) {
             s->posix_rename = true;
         } else if (eice_str_is(name, "fsync@openssh.com")) {
@@ -22601,21 +22568,21 @@ EICEI_PRIVATE bool eicei_sftp_body(eice_sftp_reply *r, uint8_t type,
 
     switch (type) {
     case EICEI_FXP_STATUS: /* servers before version 3 send no words */
-        if (!eicei_sftp_get32(&in, &r->status)) {
+        if (!eice_take_be32(&in, &r->status)) {
             return false;
         }
-        (void)eicei_get_string(&in, &r->text);
+        (void)eice_take_string(&in, &r->text);
         /* success is not an answer where something was asked for */
         return r->status != EICE_SFTP_OK
                || eicei_sftp_form_of(r->op)->answer == 0;
     case EICEI_FXP_HANDLE:
-        return eicei_get_string(&in, &r->text)
+        return eice_take_string(&in, &r->text)
                && r->text.len <= EICE_SFTP_HANDLE;
     case EICEI_FXP_DATA:
-        return eicei_get_string(&in, &r->text) && r->text.len <= r->len
+        return eice_take_string(&in, &r->text) && r->text.len <= r->len
                && r->text.len > 0;
     case EICEI_FXP_NAME:
-        if (!eicei_sftp_get32(&in, &n) || n > in.len / EICEI_SFTP_NAMES) {
+        if (!eice_take_be32(&in, &n) || n > in.len / EICEI_SFTP_NAMES) {
             return false;
         }
         r->names = in;
@@ -22637,7 +22604,7 @@ EICEI_PRIVATE bool eicei_sftp_answer(eice_sftp *s, eice_sftp_reply *r,
         return eicei_sftp_bad(s, "a packet that is too short");
     }
     type = (uint8_t)in.ptr[0];
-    id = eicei_get32((const uint8_t *)in.ptr + 1);
+    id = eice_be32(in.ptr + 1);
     i = id % EICE_SFTP_ASKED;
     if (!s->priv.slot[i].used || s->priv.slot[i].id != id) {
         return eicei_sftp_bad(s, "an answer to no question");
@@ -22669,14 +22636,14 @@ EICE_API bool eice_sftp_next(eice_sftp *s, eice_sftp_reply *reply)
             break;
         }
         p = s->priv.in.ptr + s->priv.in_at;
-        if (eicei_get32(p) > EICEI_SFTP_PACKET - 4) {
+        if (eice_be32(p) > EICEI_SFTP_PACKET - 4) {
             return eicei_sftp_bad(s, "a packet that is too long, or text: "
                                      "do the login scripts print some?");
         }
-        if (len - 4 < eicei_get32(p)) {
+        if (len - 4 < eice_be32(p)) {
             break;
         }
-        len = eicei_get32(p);
+        len = eice_be32(p);
         s->priv.in_at += 4 + len;
         if (s->ready) {
             return eicei_sftp_answer(s, reply, eice_str_make(p + 4, len));
@@ -22690,8 +22657,8 @@ EICE_API bool eice_sftp_name(eice_sftp_reply *reply, eice_sftp_entry *out)
 {
     eice_str skipped;
 
-    return eicei_get_string(&reply->names, &out->name)
-           && eicei_get_string(&reply->names, &skipped)
+    return eice_take_string(&reply->names, &out->name)
+           && eice_take_string(&reply->names, &skipped)
            && eicei_sftp_get_attrs(&reply->names, &out->attrs);
 }
 

@@ -47,6 +47,49 @@ static void test_str_parts(void)
     CHECK_STR(eice_str_cut(&rest, ','), "");
 }
 
+static void test_str_word(void)
+{
+    eice_str line = S(" \tone  two\t three \n");
+
+    CHECK_STR(eice_str_word(&line), "one");
+    CHECK_STR(eice_str_word(&line), "two");
+    CHECK_STR(eice_str_word(&line), "three");
+    CHECK_STR(eice_str_word(&line), "");
+    CHECK_INT(line.len, 0);
+}
+
+/* The examples of RFC 4251 5, and every beginning of one. */
+static void test_wire(void)
+{
+    char memory[32];
+    eice_buf b;
+    eice_str rest;
+    eice_str text = S("");
+    uint32_t n = 0;
+    size_t i;
+
+    eice_buf_init(&b, memory, sizeof memory);
+    eice_put_be32(&b, 699921578);
+    eice_put_string(&b, S("testing"));
+    CHECK(memcmp(memory, "\x29\xb7\xf4\xaa\0\0\0\7testing", 15) == 0);
+    CHECK_INT(eice_be32(memory), 699921578);
+    rest = eice_buf_str(&b);
+    CHECK(eice_take_be32(&rest, &n) && n == 699921578);
+    for (i = 0; i < 11; i++) {
+        eice_str part = eice_str_make(rest.ptr, i);
+
+        CHECK(!eice_take_string(&part, &text));
+        CHECK(part.len == i && text.len == 0);
+        CHECK(eice_take_be32(&part, &n) == (i >= 4));
+    }
+    CHECK(eice_take_string(&rest, &text));
+    CHECK_STR(text, "testing");
+    CHECK_INT(rest.len, 0);
+    eice_be32_store(memory, 0xffffffffu);
+    rest = eice_str_make(memory, 8);
+    CHECK(!eice_take_string(&rest, &text));
+}
+
 static void test_str_u64(void)
 {
     static const struct {
@@ -792,6 +835,8 @@ static const test_case tests[] = {
     {"base: slices compare", test_str_compare},
     {"base: slices cut, find, trim", test_str_parts},
     {"base: decimal numbers", test_str_u64},
+    {"base: words of a line", test_str_word},
+    {"base: wire format of SSH", test_wire},
     {"base: UTF-8", test_utf8},
     {"base: builder overflow", test_buf_overflow},
     {"base: builder formats", test_buf_numbers},
