@@ -24,6 +24,13 @@ def listed(w, *words, **more):
     return json.loads(w.eice("ls", "--json", *words, **more).expect(0).text)
 
 
+def in_order(w):
+    """By name and id, the instances without a name last."""
+    return [e["id"] for e in sorted(present(w), key=lambda e: (
+        not e["name"], [(part.isdigit(), int(part) if part.isdigit() else part)
+                        for part in re.split(r"([0-9]+)", e["name"] or "")], e["id"]))]
+
+
 def present(w):
     return [e for e in w.sim.world.data["instances"]
             if e["state"] not in ("terminated", "shutting-down")]
@@ -77,15 +84,15 @@ def ls_filters(w):
     """Words of ours, of EC2, tags, several values, text; all of them have to fit."""
     w.sim.world.instance("web-1")["tags"]["team"] = "core"
     web, app = "i-0123456789abcdef0", "i-0123456789abcdef1"
-    everything = [e["id"] for e in present(w)]
+    everything = in_order(w)
     equal(ids(w), everything, "without a filter")
     equal(ids(w, "tag:team=core"), [web], "a tag")
     equal(ids(w, "tag:team"), [web], "a tag of any value")
     equal(ids(w, "tag:Name=web*"), [web], "a wildcard")
-    equal(ids(w, f"id={app},{web}"), [web, app], "ids")
+    equal(ids(w, f"id={app},{web}"), [app, web], "ids")
     equal(ids(w, "state=stopped"), [e["id"] for e in present(w) if e["state"] == "stopped"],
           "a state")
-    equal(ids(w, f"vpc={VPC}", "state=running", "WEB-"), [web, app], "a VPC, a state and a text")
+    equal(ids(w, f"vpc={VPC}", "state=running", "WEB-"), [app, web], "a VPC, a state and a text")
     equal(ids(w, "10.20.1.23"), [web], "an address as text")
     equal(ids(w, "core"), [web], "the text of a tag")
     equal(ids(w, "private-ip-address=10.20.1.23"), [web], "a filter of EC2")
@@ -96,6 +103,38 @@ def ls_filters(w):
     contains(w.eice("ls", "foo=bar").expect(1).err, "The filter 'foo' is invalid", "unknown")
     for bad in ("=x", "state="):
         contains(w.eice("ls", bad).expect(2).err, "bad filter", bad)
+
+
+@test
+def ls_sort(w):
+    """By name and id, or by a column either way; in JSON, too; what is empty comes last."""
+    boxes = present(w)
+    for n, box in enumerate(boxes):
+        box["launched"] = f"2026-01-10T08:00:{59 - n:02d}.000Z"
+    boxes[0]["name"], boxes[1]["name"], boxes[2]["name"] = "web-10", "web-9", ""
+    equal(ids(w), in_order(w), "without --sort")
+    check(ids(w).index(boxes[1]["id"]) < ids(w).index(boxes[0]["id"]), "web-9 before web-10")
+    equal(ids(w)[-1], boxes[2]["id"], "without a name")
+    every = {e["id"]: e for e in boxes}
+    numbers = {e["id"]: [int(n) for n in e["ip"].split(".")] for e in boxes if e["ip"]}
+    for words, key in ((("id",), lambda i: i), (("age",), lambda i: [-ord(x) for x in
+                                                                    every[i]["launched"]]),
+                       (("az",), lambda i: every[i].get("az", "")),
+                       (("TYPE",), lambda i: every[i]["type"]),
+                       (("ip", "private-ip-address=*.*.*.*"), lambda i: numbers[i])):
+        up = ids(w, "--sort", *words)
+        equal([key(i) for i in up], sorted(key(i) for i in up), f"--sort {words[0]}")
+        down = ids(w, "--sort", "-" + words[0], *words[1:])
+        equal([key(i) for i in down], [key(i) for i in reversed(up)], f"--sort -{words[0]}")
+        equal(ids(w, "-r", "--sort", *words), down, "-r")
+        equal(ids(w, "-r", "--sort", "-" + words[0], *words[1:]), up, "both")
+    equal(ids(w, "-r"), [*reversed(in_order(w)[:-1]), boxes[2]["id"]], "-r")
+    shown = w.eice("ls", "--sort", "-id").expect(0).text
+    equal(re.findall(r"\bi-[0-9a-f]{17}\b", shown), sorted(every, reverse=True), "the table")
+    both = w.eice("ls", "--region", "all", "--sort", "-region").expect(0).text.splitlines()[1:]
+    check(both[0].startswith("us-east-1 ") and both[-1].startswith("eu-west-1 "), "Regions")
+    for word in ("colour", "", "-"):
+        contains(w.eice("ls", "--sort", word).expect(2).err, "--sort takes one of", word)
 
 
 @test(seconds=60)
@@ -198,7 +237,7 @@ def points(w):
 def endpoint_ls_and_show(w):
     rows = w.eice("endpoint", "ls").expect(0).text.splitlines()
     equal(len(rows), len(points(w)) + 1, "rows")
-    matches(rows[1], rf"^{POINT} +main +create-complete +{VPC}", "the first")
+    matches("\n".join(rows), rf"(?m)^{POINT} +main +create-complete +{VPC}", "the row")
     rows = json.loads(w.eice("endpoint", "ls", "--json", "state=create-failed").expect(0).text)
     equal([r["VpcId"] for r in rows], ["vpc-0ddd3333eee4444cc"], "by state")
     equal(rows[0]["StateMessage"], "There are no available addresses in the subnet.", "why")
@@ -208,6 +247,13 @@ def endpoint_ls_and_show(w):
                shown["SecurityGroupIds"], shown["Tags"]),
               (POINT, False, ["sg-0e1ce0e1ce0e1ce00"], {"Name": "main"}), name)
     contains(w.eice("endpoint", "show", POINT).expect(0).text, "create-complete", "for people")
+    for word in ("id", "-id", "age", "vpc", "state"):
+        rows = json.loads(w.eice("endpoint", "ls", "--json", "--sort", word).expect(0).text)
+        name = {"age": "CreatedAt", "vpc": "VpcId", "state": "State"}.get(
+            word, "InstanceConnectEndpointId")
+        got = [r[name] for r in rows]
+        equal(got, sorted(got, reverse=word in ("-id", "age")), f"--sort {word}")
+    contains(w.eice("endpoint", "ls", "--sort", "x").expect(2).err, "--sort takes", "a bad field")
     contains(w.eice("endpoint", "show", "vpc-0ddd3333eee4444aa").expect(1).err, "no endpoint",
              "a VPC without one")
 

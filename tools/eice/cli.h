@@ -124,6 +124,8 @@ typedef struct cli {
         bool stanza;       /* --ssh-config */
     } point;
     bool all;              /* doctor --all */
+    const char *sort;      /* ls, endpoint ls: a column, - before it for -r */
+    bool reverse;
     /* Unknown host keys under EICE_POLICY_ASK; NULL refuses them. `user` is
      * this cli. */
     bool (*host_key)(void *user, eice_str host, eice_str blob);
@@ -391,7 +393,8 @@ typedef struct cli_column {
     const char *title;   /* NULL: in JSON only */
     const char *json;    /* NULL: on the table only */
     const char *path;    /* of an item, or tag:KEY; NULL: filled by hand */
-    char kind;           /* t text, s state, b true or false, r JSON */
+    char kind;           /* t text, i id, s state, b true or false, a time
+                            that is shown as an age, r JSON */
     unsigned char least; /* characters it may be cut to; 0: it is not cut */
     unsigned char drop;  /* left out where there is no room, the highest
                             first; 0: never */
@@ -418,6 +421,10 @@ bool cli_table_list(cli_table *t, const eice_item *item, const char *path,
 bool cli_table_print(const cli *c, const cli_table *t);
 /* The same, a line a cell; with --json an object. */
 bool cli_table_print_rows(const cli *c, const cli_table *t);
+/* Rows by --sort and -r, else by name and id. False: no memory. */
+bool cli_table_sort(const cli *c, cli_table *t);
+/* Is --sort one of the columns? False: reported. */
+bool cli_table_sorts(const cli *c, const cli_table *t);
 void cli_table_free(cli_table *t);
 /* Is it a terminal that has colours, and are they wanted? */
 bool cli_colour(int fd);

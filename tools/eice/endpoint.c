@@ -12,20 +12,19 @@ enum {
     POINT_REGION = 0,
     POINT_GROUPS = 12,
     POINT_INTERFACES,
-    POINT_CREATED,
-    POINT_TAGS,
+    POINT_TAGS = 15,
     POINT_COUNT
 };
 
 static const cli_column columns[POINT_COUNT] = {
     {"REGION", "Region", NULL, 't', 0, 2},
-    {"ID", "InstanceConnectEndpointId", "instanceConnectEndpointId", 't', 0,
+    {"ID", "InstanceConnectEndpointId", "instanceConnectEndpointId", 'i', 0,
      0},
     {"NAME", "Name", "tag:Name", 't', 8, 4},
     {"STATE", "State", "state", 's', 0, 1},
     {NULL, "StateMessage", "stateMessage", 't', 0, 0},
-    {"VPC", "VpcId", "vpcId", 't', 0, 3},
-    {"SUBNET", "SubnetId", "subnetId", 't', 0, 8},
+    {"VPC", "VpcId", "vpcId", 'i', 0, 3},
+    {"SUBNET", "SubnetId", "subnetId", 'i', 0, 8},
     {"AZ", "AvailabilityZone", "availabilityZone", 't', 0, 5},
     {"IP", "IpAddressType", "ipAddressType", 't', 0, 7},
     {"CLIENT IP", "PreserveClientIp", "preserveClientIp", 'b', 0, 9},
@@ -33,7 +32,7 @@ static const cli_column columns[POINT_COUNT] = {
     {NULL, "FipsDnsName", "fipsDnsName", 't', 0, 0},
     {NULL, "SecurityGroupIds", NULL, 'r', 0, 0},
     {NULL, "NetworkInterfaceIds", NULL, 'r', 0, 0},
-    {"AGE", "CreatedAt", "createdAt", 't', 0, 6},
+    {"AGE", "CreatedAt", "createdAt", 'a', 0, 6},
     {NULL, "Tags", NULL, 'r', 0, 0},
 };
 
@@ -51,7 +50,6 @@ typedef struct points {
     const cli_filters *filters; /* or NULL */
     cli_table rows;
     eice_endpoint last;
-    bool ages;                  /* not times */
     bool starved;
     eice_call call;
 } points;
@@ -59,16 +57,7 @@ typedef struct points {
 static bool put_column(points *p, size_t i, const eice_item *item)
 {
     cli_table *const t = &p->rows;
-    char text[64];
-    int64_t then;
 
-    if (i == POINT_CREATED && p->ages) {
-        eice_item_get(item, columns[i].path, text, sizeof text);
-        if (eice_time_iso_parse(eice_str_c(text), &then)) {
-            cli_age(eice_posix_now().unix_s - then, text, sizeof text);
-        }
-        return cli_table_put(t, eice_str_c(text));
-    }
     return columns[i].path != NULL ? cli_table_item(t, i, item)
            : i == POINT_REGION ? cli_table_put(t, eice_str_c(p->region))
            : i == POINT_GROUPS
@@ -149,7 +138,6 @@ static int list_regions(cli_run *run, const cli_regions *regions,
         points_begin(&list[i], run->c, EICE_OP_DESCRIBE_ENDPOINTS,
                      &f->params);
         list[i].filters = f;
-        list[i].ages = !run->c->json;
         list[i].region = regions->name[i];
         list[i].call.region = regions->name[i][0] != 0 ? regions->name[i]
                                                        : NULL;
@@ -163,9 +151,12 @@ static int list_regions(cli_run *run, const cli_regions *regions,
             cli_run_turn(run, NULL, 0);
         }
         good = cli_calls_good(run, &list[i].call) && !list[i].starved && good;
-        good = append(&all, &list[i]) && good;
+        good = (run->c->sort != NULL
+                || cli_table_sort(run->c, &list[i].rows))
+               && append(&all, &list[i]) && good;
         cli_table_free(&list[i].rows);
     }
+    good = (run->c->sort == NULL || cli_table_sort(run->c, &all)) && good;
     if (good || all.rows > 0) {
         good = cli_table_print(run->c, &all) && good;
     }
@@ -183,8 +174,15 @@ static int point_ls(cli_run *run, const char *region)
     static cli_filters f;
     static cli_regions regions;
     cli *const c = run->c;
+    cli_table t;
     int i;
 
+    memset(&t, 0, sizeof t);
+    t.columns = columns;
+    t.count = POINT_COUNT;
+    if (!cli_table_sorts(c, &t)) {
+        return CLI_USAGE;
+    }
     cli_filters_begin(&f);
     for (i = 1; i < c->argc; i++) {
         if (!cli_filters_add(&f, filters, sizeof filters / sizeof filters[0],

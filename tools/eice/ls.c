@@ -8,8 +8,7 @@ enum {
     LS_ADDRESS6 = 6,
     LS_ENDPOINT = 13,
     LS_ENDPOINT_ID,
-    LS_AGE,
-    LS_GROUPS,
+    LS_GROUPS = 16,
     LS_TAGS,
     LS_COUNT
 };
@@ -17,20 +16,20 @@ enum {
 static const cli_column columns[LS_COUNT] = {
     {"REGION", "Region", NULL, 't', 0, 2},
     {"NAME", "Name", "tag:Name", 't', 8, 0},
-    {"ID", "InstanceId", "instanceId", 't', 0, 0},
+    {"ID", "InstanceId", "instanceId", 'i', 0, 0},
     {"STATE", "State", "instanceState/name", 's', 0, 1},
     {"PRIVATE IP", "PrivateIpAddress", "privateIpAddress", 't', 0, 3},
     {NULL, "PublicIpAddress", "ipAddress", 't', 0, 0},
     {NULL, "Ipv6Address", "ipv6Address", 't', 0, 0},
-    {"VPC", "VpcId", "vpcId", 't', 0, 7},
-    {"SUBNET", "SubnetId", "subnetId", 't', 0, 9},
+    {"VPC", "VpcId", "vpcId", 'i', 0, 7},
+    {"SUBNET", "SubnetId", "subnetId", 'i', 0, 9},
     {"AZ", "AvailabilityZone", "placement/availabilityZone", 't', 0, 6},
     {"PLATFORM", "Platform", "platformDetails", 't', 8, 8},
     {"TYPE", "InstanceType", "instanceType", 't', 0, 10},
     {NULL, "ImageId", "imageId", 't', 0, 0},
     {"ENDPOINT", "EndpointState", NULL, 's', 0, 4},
     {NULL, "EndpointId", NULL, 't', 0, 0},
-    {"AGE", "LaunchTime", NULL, 't', 0, 5},
+    {"AGE", "LaunchTime", "launchTime", 'a', 0, 5},
     {NULL, "SecurityGroups", NULL, 'r', 0, 0},
     {NULL, "Tags", NULL, 'r', 0, 0},
 };
@@ -57,19 +56,6 @@ typedef struct ls_region {
 
 /* ---- instances --------------------------------------------------------- */
 
-/* "3d": how long ago; for JSON the time itself. */
-static bool put_age(const ls_region *r, cli_table *t, const eice_item *item)
-{
-    char text[64];
-    int64_t then;
-
-    eice_item_get(item, "launchTime", text, sizeof text);
-    if (!r->c->json && eice_time_iso_parse(eice_str_c(text), &then)) {
-        cli_age(eice_posix_now().unix_s - then, text, sizeof text);
-    }
-    return cli_table_put(t, eice_str_c(text));
-}
-
 static bool put_column(ls_region *r, size_t i, const eice_item *item)
 {
     cli_table *const t = &r->rows;
@@ -86,8 +72,6 @@ static bool put_column(ls_region *r, size_t i, const eice_item *item)
     switch (i) {
     case LS_REGION:
         return cli_table_put(t, eice_str_c(r->name));
-    case LS_AGE:
-        return put_age(r, t, item);
     case LS_GROUPS:
         return cli_table_list(t, item, "groupSet/item", "groupId", NULL);
     case LS_TAGS:
@@ -248,9 +232,13 @@ static int show(cli_run *run, ls_region *list, size_t count)
     all.columns = columns;
     all.count = LS_COUNT;
     for (i = 0; i < count; i++) {
-        good = region_good(run, &list[i]) && good;
+        good = region_good(run, &list[i])
+               && (run->c->sort != NULL
+                   || cli_table_sort(run->c, &list[i].rows))
+               && good;
         good = append(&all, &list[i]) && good;
     }
+    good = (run->c->sort == NULL || cli_table_sort(run->c, &all)) && good;
     printed = run->signal == 0 && (good || all.rows > 0 || count > 1)
                   ? cli_table_print(run->c, &all) : false;
     if (printed && good && all.rows == 0) {
@@ -297,9 +285,16 @@ int cli_ls(cli *c)
     static cli_regions regions;
     const char *given = NULL;
     int status = CLI_FAILED;
+    cli_table all;
     cli_run run;
     int i;
 
+    memset(&all, 0, sizeof all);
+    all.columns = columns;
+    all.count = LS_COUNT;
+    if (!cli_table_sorts(c, &all)) {
+        return CLI_USAGE;
+    }
     cli_filters_begin(&f);
     for (i = 0; i < c->argc; i++) {
         if (!cli_filters_add(&f, filters, sizeof filters / sizeof filters[0],

@@ -92,26 +92,209 @@ void cli_table_free(cli_table *t)
 /* Walks the cells, a row after the other; false at the end. */
 typedef struct table_walk {
     const cli_table *table;
+    const char *next;
     const char *cell;
     size_t column;
+    bool ages;         /* times are shown as such */
+    int64_t now;
+    char age[24];
 } table_walk;
 
-static void walk_begin(table_walk *w, const cli_table *t)
+static void walk_begin(table_walk *w, const cli_table *t, bool ages)
 {
     w->table = t;
-    w->cell = NULL;
+    w->next = (const char *)t->cells.ptr;
     w->column = t->count;
+    w->ages = ages;
+    w->now = eice_posix_now().unix_s;
 }
 
 static bool walk_next(table_walk *w)
 {
     const cli_table *const t = w->table;
-    const char *const end = (const char *)t->cells.ptr + t->cells.len;
+    int64_t then;
 
-    w->cell = w->cell == NULL ? (const char *)t->cells.ptr
-                              : w->cell + strlen(w->cell) + 1;
+    if (t->cells.len == 0
+        || w->next >= (const char *)t->cells.ptr + t->cells.len) {
+        return false;
+    }
+    w->cell = w->next;
+    w->next += strlen(w->next) + 1;
     w->column = w->column + 1 < t->count ? w->column + 1 : 0;
-    return t->cells.len > 0 && w->cell < end;
+    if (w->ages && t->columns[w->column].kind == 'a'
+        && eice_time_iso_parse(eice_str_c(w->cell), &then)) {
+        cli_age(w->now - then, w->age, sizeof w->age);
+        w->cell = w->age;
+    }
+    return true;
+}
+
+/* ---- order ------------------------------------------------------------- */
+
+/* Runs of digits by their value: web-9 before web-10, addresses as numbers. */
+static int compare_text(const char *a, const char *b)
+{
+    static const char digits[] = "0123456789";
+
+    while (*a != 0 && (*a == *b || (strspn(a, digits) > 0
+                                    && strspn(b, digits) > 0))) {
+        size_t n;
+        size_t m;
+
+        if (strspn(a, digits) == 0) {
+            a++;
+            b++;
+            continue;
+        }
+        a += strspn(a, "0");
+        b += strspn(b, "0");
+        n = strspn(a, digits);
+        m = strspn(b, digits);
+        if (n != m || memcmp(a, b, n) != 0) {
+            return n != m ? (n < m ? -1 : 1) : memcmp(a, b, n);
+        }
+        a += n;
+        b += n;
+    }
+    return (unsigned char)*a - (unsigned char)*b;
+}
+
+/* Cells of one column; what is empty comes last in any order. The younger of
+ * two comes first. */
+static int compare_cells(const cli_table *t, const char *a, const char *b,
+                         size_t column, bool down)
+{
+    const char kind = t->columns[column].kind;
+    int order;
+    size_t i;
+
+    for (i = 0; i < column; i++) {
+        a += strlen(a) + 1;
+        b += strlen(b) + 1;
+    }
+    if (*a == 0 || *b == 0) {
+        return (*a == 0) - (*b == 0);
+    }
+    order = kind == 'i' || kind == 'a' ? strcmp(a, b) : compare_text(a, b);
+    return down != (kind == 'a') ? -order : order;
+}
+
+/* The column by its title, or by a part of its name in JSON. */
+static size_t find_column(const cli_table *t, const char *word)
+{
+    size_t i;
+    size_t k;
+
+    for (k = 0; k < 2; k++) {
+        for (i = 0; i < t->count; i++) {
+            const cli_column *const c = &t->columns[i];
+
+            if (k == 0 ? c->title != NULL
+                             && eice_str_is_nocase(eice_str_c(word), c->title)
+                       : c->kind != 'r' && word[0] != 0
+                             && cli_contains_nocase(c->json, word)) {
+                return i;
+            }
+        }
+    }
+    return t->count;
+}
+
+/* What was asked for, then names, then ids. */
+static int compare_rows(const cli_table *t, const char *a, const char *b,
+                        size_t by, bool down)
+{
+    size_t i;
+    int order = by < t->count ? compare_cells(t, a, b, by, down) : 0;
+
+    for (i = 0; i < 2 && order == 0; i++) {
+        order = compare_cells(t, a, b, find_column(t, i == 0 ? "NAME" : "ID"),
+                              down && by == t->count);
+    }
+    return order;
+}
+
+/* Shell's way: the rows differ by their ids, so it need not be stable. */
+static void sort_rows(const cli_table *t, const char **row, size_t by,
+                      bool down)
+{
+    size_t gap;
+    size_t i;
+    size_t k;
+
+    for (gap = t->rows / 2; gap > 0; gap = gap == 2 ? 1 : gap * 5 / 11) {
+        for (i = gap; i < t->rows; i++) {
+            const char *const one = row[i];
+
+            for (k = i; k >= gap
+                        && compare_rows(t, row[k - gap], one, by, down) > 0;
+                 k -= gap) {
+                row[k] = row[k - gap];
+            }
+            row[k] = one;
+        }
+    }
+}
+
+bool cli_table_sort(const cli *c, cli_table *t)
+{
+    const char *const word = c->sort != NULL ? c->sort : "";
+    const char **row = (const char **)calloc(t->rows + 1, sizeof *row);
+    const char *cell = (const char *)t->cells.ptr;
+    bool good = row != NULL;
+    eice_blob cells;
+    size_t i;
+    size_t k;
+
+    memset(&cells, 0, sizeof cells);
+    for (i = 0; good && i < t->rows; i++) {
+        row[i] = cell;
+        for (k = 0; k < t->count; k++) {
+            cell += strlen(cell) + 1;
+        }
+    }
+    if (good) {
+        sort_rows(t, row,
+                  word[0] != 0 ? find_column(t, word + (word[0] == '-'))
+                               : t->count,
+                  c->reverse != (word[0] == '-'));
+    }
+    for (i = 0; good && i < t->rows; i++) {
+        for (cell = row[i], k = 0; k < t->count; k++) {
+            cell += strlen(cell) + 1;
+        }
+        good = eice_blob_add(&cells, row[i], (size_t)(cell - row[i]),
+                             CLI_TABLE_MAX);
+    }
+    free(row);
+    if (good) {
+        eice_blob_free(&t->cells);
+        t->cells = cells;
+    } else {
+        eice_blob_free(&cells);
+    }
+    return good;
+}
+
+bool cli_table_sorts(const cli *c, const cli_table *t)
+{
+    const char *const word = c->sort != NULL ? c->sort : "id";
+    char what[160];
+    eice_buf b;
+    size_t i;
+
+    if (find_column(t, word + (word[0] == '-')) < t->count) {
+        return true;
+    }
+    eice_buf_init(&b, what, sizeof what);
+    eice_put_c(&b, "--sort takes one of");
+    for (i = 0; i < t->count; i++) {
+        if (t->columns[i].title != NULL) {
+            eice_putf(&b, "%s %s", i > 0 ? "," : "", t->columns[i].title);
+        }
+    }
+    cli_usage_error(c, eice_buf_c(&b), c->sort);
+    return false;
 }
 
 /* Characters, as far as UTF-8 tells: bytes that begin one. */
@@ -214,7 +397,7 @@ static void table_measure(const cli_table *t, size_t *width, size_t room)
     size_t i;
 
     memset(width, 0, CLI_COLUMNS * sizeof *width);
-    walk_begin(&w, t);
+    walk_begin(&w, t, true);
     while (walk_next(&w)) {
         const size_t n = t->columns[w.column].title != NULL
                              ? table_length(w.cell) : 0;
@@ -324,7 +507,7 @@ static void table_plain(const cli_table *t)
                                                      : "",
                    width, &look, "\033[1m");
     }
-    walk_begin(&w, t);
+    walk_begin(&w, t, true);
     while (walk_next(&w)) {
         table_cell(t, w.column, w.cell, width, &look,
                    table_colour(&t->columns[w.column], w.cell));
@@ -349,7 +532,7 @@ static void table_json(const cli_table *t, bool list)
     const char *before = list ? "[{" : "{";
     table_walk w;
 
-    walk_begin(&w, t);
+    walk_begin(&w, t, false);
     while (walk_next(&w)) {
         const cli_column *const column = &t->columns[w.column];
 
@@ -392,7 +575,7 @@ bool cli_table_print_rows(const cli *c, const cli_table *t)
         widest = json != NULL && strlen(json) > widest ? strlen(json)
                                                        : widest;
     }
-    walk_begin(&w, t);
+    walk_begin(&w, t, false);
     while (walk_next(&w)) {
         const char *const json = t->columns[w.column].json;
 
