@@ -77,6 +77,14 @@ CLI_H = $(wildcard tools/eice/*.h) eice.h
 build/eice: build/musl/eice
 	cp $< $@.new && mv $@.new $@
 
+tunnel: build/tunnel ## the smallest program: a tunnel, without SSH
+
+build/tunnel: examples/06_small_tunnel.c eice.h Makefile build/musl/flags \
+    $(LIBC_musl) build/musl/libbearssl.a
+	@echo "musl: $<"
+	@$(CC_musl) $(WARNINGS) $(CFLAGS_musl) $(LDFLAGS_musl) -D_GNU_SOURCE -I. \
+	    $(DEPS_H) $< $(LIBC_musl) build/musl/libbearssl.a -o $@
+
 define PROGRAM
 build/$(1)/obj/%.o: tools/eice/%.c $$(CLI_H) $(DEPS_OF)/versions.h \
     build/$(1)/flags Makefile
@@ -267,7 +275,7 @@ $(foreach f,native asan stock,$(eval $(call COMPILE_TESTS,$(f))))
 
 # Tests run in both flavours; the other side of a Python driver has sanitizers,
 # but for NATIVE_HELPERS (NATIVE in tests/run.py), which would take too long.
-TEST_PROGRAMS = build/eice build/asan/eice build/tsan/libssh2.a \
+TEST_PROGRAMS = build/eice build/tunnel build/asan/eice build/tsan/libssh2.a \
     build/tsan/libbearssl.a $(TESTS:%=build/tests/native/%) \
     $(TESTS:%=build/tests/asan/%) $(NATIVE_HELPERS:%=build/tests/native/%) \
     build/tests/native/ssh_session $(ASAN_HELPERS:%=build/tests/asan/%) \
@@ -294,7 +302,7 @@ build/fuzz/%: tests/fuzz/%.c $(TEST_H) build/tests/native/libs
 fuzz: $(FUZZ_C:tests/fuzz/%.c=build/fuzz/%) ## fuzz each parser for T=60 seconds
 	@$(PYTHON) tests/fuzz.py $(T)
 
-bench: build/eice build/native/libssh2.a build/native/libbearssl.a ## figures
+bench: build/eice build/tunnel build/native/libssh2.a build/native/libbearssl.a ## figures
 	@$(PYTHON) tests/bench/bench.py
 
 packages-long: packages-test ## install the Debian packages for test-long
@@ -320,11 +328,11 @@ demo: packages-demo ## build, then show it all against an offline AWS
 # --- housekeeping -----------------------------------------------------------
 
 clean: ## remove what was compiled, keep the fetched sources
-	rm -rf build/eice $(FLAVOURS:%=build/%)
+	rm -rf build/eice build/tunnel $(FLAVOURS:%=build/%)
 
 distclean: ## remove build/
 	rm -rf build
 
-.PHONY: all help install deps deps-tls deps-ssh packages packages-demo \
+.PHONY: all tunnel help install deps deps-tls deps-ssh packages packages-demo \
     packages-test packages-long test test-programs test-defects test-long bench fuzz demo \
     clean distclean FORCE

@@ -100,7 +100,15 @@
  *   EICE_NO_SSH            without >>ssh; libssh2 is not needed
  *   EICE_NO_AWS            without >>cred, >>aws, >>conn, >>posix's executor
  *   EICE_NO_POSIX          without >>posix
- *   EICE_NO_PROCESS        >>posix starts no processes (credential_process)
+ *   EICE_NO_PROCESS        no credential_process; >>posix starts no processes
+ *   EICE_NO_CALLS          >>conn makes no calls of AWS: nothing is looked
+ *                          up or pushed. With it go the next two
+ *   EICE_NO_ROLES          no role_arn of a profile
+ *   EICE_NO_WEB_IDENTITY   no tokens of OIDC
+ *   EICE_NO_SSO            no IAM Identity Center
+ *   EICE_NO_LOGIN          no keys of "aws login"
+ *   EICE_NO_CONTAINER      none of ECS and EKS Pod Identity
+ *   EICE_NO_IMDS           neither keys nor a Region of the instance's own
  *   EICE_NO_STDLIB         no malloc: every allocator must be given
  *   EICE_TLS_OUT           4181  bytes of TLS output buffer
  *   EICE_MAX_BODY          16 MiB  the largest AWS answer kept
@@ -112,6 +120,19 @@
  *   EICE_GETADDRINFO       compile in eice_posix_opts.getaddrinfo, too
  * With -std=c99 the implementation needs -D_POSIX_C_SOURCE=200809L (or
  * EICE_NO_POSIX): a header cannot ask for it in time itself.
+ *
+ * SMALL PROGRAMS
+ * ==============
+ * EICE_NO_SSH alone leaves 230 kB of a static program, for a linker cannot
+ * know which credentials will be met. examples/06_small_tunnel.c leaves out
+ * what it does not need and has 170 kB: EICE_NO_CALLS (whoever connects gives
+ * the endpoint and the address; about 30 kB) and the ways to credentials but
+ * for the environment and the keys of profiles (20 kB, IAM Identity Center
+ * and credential_process 5 each). What is left out is no silent difference:
+ * a profile, variable or option that asks for it is EICE_E_LEFT_OUT, with the
+ * switch in the text. The rest is up to the compiler and the linker, as in
+ * the Makefile:
+ *     -Oz -flto -ffunction-sections -fdata-sections -Wl,--gc-sections
  *
  * DEPENDENCIES
  * ============
@@ -308,6 +329,49 @@
 #define EICE_HAS_STDLIB 0
 #else
 #define EICE_HAS_STDLIB 1
+#endif
+
+/* Calls of AWS, and ways to credentials. What is left out is EICE_E_LEFT_OUT
+ * where somebody asks for it, with a text that names the switch. */
+#ifdef EICE_NO_CALLS
+#define EICE_HAS_CALLS 0
+#else
+#define EICE_HAS_CALLS 1
+#endif
+#if defined(EICE_NO_ROLES) || defined(EICE_NO_CALLS)
+#define EICE_HAS_ROLES 0
+#else
+#define EICE_HAS_ROLES 1
+#endif
+#if defined(EICE_NO_WEB_IDENTITY) || defined(EICE_NO_CALLS)
+#define EICE_HAS_WEB_IDENTITY 0
+#else
+#define EICE_HAS_WEB_IDENTITY 1
+#endif
+#ifdef EICE_NO_SSO
+#define EICE_HAS_SSO 0
+#else
+#define EICE_HAS_SSO 1
+#endif
+#ifdef EICE_NO_LOGIN
+#define EICE_HAS_LOGIN 0
+#else
+#define EICE_HAS_LOGIN 1
+#endif
+#ifdef EICE_NO_PROCESS
+#define EICE_HAS_PROCESS 0
+#else
+#define EICE_HAS_PROCESS 1
+#endif
+#ifdef EICE_NO_CONTAINER
+#define EICE_HAS_CONTAINER 0
+#else
+#define EICE_HAS_CONTAINER 1
+#endif
+#ifdef EICE_NO_IMDS
+#define EICE_HAS_IMDS 0
+#else
+#define EICE_HAS_IMDS 1
 #endif
 
 /* Bytes of the TLS output buffer: one frame of the tunnel is at most this
@@ -592,6 +656,8 @@ typedef enum eice_stage {
     X(NO_REGION, -103, "no region",                                           \
       "pass --region, or set AWS_REGION, or region in the profile")           \
     X(CANCELLED, -104, "cancelled", "")                                       \
+    X(LEFT_OUT, -105, "not in this program", "build it without the switch "   \
+      "named")                                                                \
     X(MEMORY, -201, "out of memory", "free memory and try again")             \
     X(LIMIT, -202, "a limit was exceeded", "see the limit named")             \
     X(NAME_NOT_FOUND, -301, "name does not resolve",                          \
@@ -4914,44 +4980,67 @@ EICE_API bool eice_time_iso_parse(eice_str s, int64_t *unix_s)
 
 /* ---- errors ------------------------------------------------------------ */
 
-typedef struct eicei_base_err {
-    eice_err code;
-    const char *name;
-    const char *text;
-    const char *remedy;
-} eicei_base_err;
-
-static const eicei_base_err eicei_base_errs[] = {
-    {EICE_OK, "OK", "no error", ""},
-#define EICEI_X(name, number, text, remedy) \
-    {EICE_E_##name, #name, text, remedy},
+/* Name, text and remedy of each error, one behind the other in one piece, and
+ * where they begin: 4 bytes a row instead of three pointers. */
+typedef struct eicei_base_err_texts {
+#define EICEI_X(name, number, text, remedy)                                   \
+    char name##_[sizeof #name "\0" text "\0" remedy];
+    EICEI_X(OK, 0, "no error", "")
     EICE_ERROR_LIST(EICEI_X)
+    EICEI_X(UNKNOWN, 0, "unknown error", "")
 #undef EICEI_X
-    {EICE_ERR_END, "UNKNOWN", "unknown error", ""}};
+} eicei_base_err_texts;
 
-EICEI_PRIVATE const eicei_base_err *eicei_base_err_of(eice_err code)
+static const eicei_base_err_texts eicei_base_err_all = {
+#define EICEI_X(name, number, text, remedy) #name "\0" text "\0" remedy,
+    EICEI_X(OK, 0, "no error", "")
+    EICE_ERROR_LIST(EICEI_X)
+    EICEI_X(UNKNOWN, 0, "unknown error", "")
+#undef EICEI_X
+};
+
+static const struct {
+    int16_t code;
+    uint16_t at;
+} eicei_base_errs[] = {
+#define EICEI_X(name, number, text, remedy)                                   \
+    { number, offsetof(eicei_base_err_texts, name##_) },
+    EICEI_X(OK, 0, "no error", "")
+    EICE_ERROR_LIST(EICEI_X)
+    EICEI_X(UNKNOWN, EICE_ERR_END, "unknown error", "")
+#undef EICEI_X
+};
+
+/* Text number `which` of an error. */
+EICEI_PRIVATE const char *eicei_base_err_text(eice_err code, unsigned which)
 {
-    const eicei_base_err *e = eicei_base_errs;
+    const char *text = (const char *)&eicei_base_err_all;
+    size_t i = 0;
 
-    while (e->code != code && e->code != EICE_ERR_END) {
-        e++;
+    while (eicei_base_errs[i].code != code
+           && eicei_base_errs[i].code != EICE_ERR_END) {
+        i++;
     }
-    return e;
+    text += eicei_base_errs[i].at;
+    for (; which > 0; which--) {
+        text += strlen(text) + 1;
+    }
+    return text;
 }
 
 EICE_API const char *eice_err_name(eice_err code)
 {
-    return eicei_base_err_of(code)->name;
+    return eicei_base_err_text(code, 0);
 }
 
 EICE_API const char *eice_err_text(eice_err code)
 {
-    return eicei_base_err_of(code)->text;
+    return eicei_base_err_text(code, 1);
 }
 
 EICE_API const char *eice_err_remedy(eice_err code)
 {
-    return eicei_base_err_of(code)->remedy;
+    return eicei_base_err_text(code, 2);
 }
 
 EICE_API const char *eice_stage_name(eice_stage stage)
@@ -15321,8 +15410,12 @@ EICEI_PRIVATE bool eicei_cred_files(eicei_cred_run *r)
 
     eicei_cred_read_profile(r, eice_str_c(c->settings.profile));
     eicei_cred_read_services(r);
-    eicei_cred_read_chain(r);
-    eicei_cred_read_session(r);
+    if (EICE_HAS_ROLES) {
+        eicei_cred_read_chain(r);
+    }
+    if (EICE_HAS_SSO) {
+        eicei_cred_read_session(r);
+    }
     if (c->error.code == EICE_OK && r->named
         && !found[EICEI_CRED_FILE] && !found[EICEI_CONFIG_FILE]) {
         eice_fail(&c->error, EICE_E_PROFILE, EICE_STAGE_CONFIG,
@@ -17449,6 +17542,57 @@ EICEI_PRIVATE eicei_cred_verdict eicei_cred_load_process(
     return EICEI_CRED_WAIT;
 }
 
+/* ---- what is left out -------------------------------------------------- */
+
+EICEI_PRIVATE eicei_cred_verdict eicei_cred_left_out(
+    eicei_cred_run *r, const eicei_cred_provider *p, bool wanted,
+    const char *by)
+{
+    if (!wanted) {
+        return EICEI_CRED_NOTHING;
+    }
+    eice_fail(&r->c->error, EICE_E_LEFT_OUT, EICE_STAGE_CREDENTIALS,
+              "%s: left out of this program by %s", p->name, by);
+    return EICEI_CRED_BROKEN;
+}
+
+/* In the place of a provider: refuses where it would have been asked. */
+#define EICEI_CRED_WITHOUT(what, wanted, by)                                  \
+    EICEI_PRIVATE eicei_cred_verdict eicei_cred_no_##what(                    \
+        eicei_cred_run *r, const eicei_cred_provider *p)                      \
+    {                                                                         \
+        return eicei_cred_left_out(r, p, wanted, by);                         \
+    }
+
+EICEI_CRED_WITHOUT(token, r->c->priv.o.web_identity_token.len > 0,
+                   "EICE_NO_WEB_IDENTITY")
+EICEI_CRED_WITHOUT(role, eicei_cred_is_role(&r->profile[0]), "EICE_NO_ROLES")
+EICEI_CRED_WITHOUT(web,
+                   eicei_cred_key(r, p->key).len > 0
+                       || (!eicei_cred_no_env(r)
+                           && eicei_cred_env(r->c, p->env).len > 0),
+                   "EICE_NO_WEB_IDENTITY")
+EICEI_CRED_WITHOUT(sso, eicei_cred_key(r, p->key).len > 0, "EICE_NO_SSO")
+EICEI_CRED_WITHOUT(login, eicei_cred_key(r, p->key).len > 0, "EICE_NO_LOGIN")
+EICEI_CRED_WITHOUT(process, eicei_cred_key(r, p->key).len > 0,
+                   "EICE_NO_PROCESS")
+EICEI_CRED_WITHOUT(container,
+                   eicei_cred_env(r->c, p->env).len > 0
+                       || eicei_cred_env(r->c, EICEI_ENV_CONTAINER_PATH).len
+                              > 0,
+                   "EICE_NO_CONTAINER")
+
+/* Nobody asks for this one: it is what the error at the end says. */
+EICEI_PRIVATE eicei_cred_verdict eicei_cred_no_metadata(
+    eicei_cred_run *r, const eicei_cred_provider *p)
+{
+    (void)p;
+    eicei_cred_copy(r->c->priv.why, sizeof r->c->priv.why,
+                    ", " EICEI_CRED_INSTANCE ": left out of this program by "
+                    "EICE_NO_IMDS");
+    return EICEI_CRED_NOTHING;
+}
+
 /* ---- the search -------------------------------------------------------- */
 
 /* In the order of the SDKs. A container's variables are not switched off by
@@ -17458,27 +17602,35 @@ static const eicei_cred_provider eicei_cred_providers[] = {
       EICEI_CRED_NO },
     { eicei_cred_load_given, "given keys", NULL, false, EICEI_CRED_NO,
       EICEI_CRED_NO },
-    { eicei_cred_load_token, "given token", NULL, false, EICEI_CRED_NO,
+    { EICE_HAS_WEB_IDENTITY ? eicei_cred_load_token : eicei_cred_no_token,
+      "given token", NULL, false, EICEI_CRED_NO,
       EICEI_CRED_NO },
     { eicei_cred_load_env, "environment", "Environment", false,
       EICEI_ENV_KEY_ID, EICEI_CRED_NO },
-    { eicei_cred_load_role, "role", NULL, false, EICEI_CRED_NO,
+    { EICE_HAS_ROLES ? eicei_cred_load_role : eicei_cred_no_role,
+      "role", NULL, false, EICEI_CRED_NO,
       EICEI_KEY_ROLE },
-    { eicei_cred_load_web, "web identity", NULL, true, EICEI_ENV_WEB_IDENTITY,
+    { EICE_HAS_WEB_IDENTITY ? eicei_cred_load_web : eicei_cred_no_web,
+      "web identity", NULL, true, EICEI_ENV_WEB_IDENTITY,
       EICEI_KEY_WEB_IDENTITY },
-    { eicei_cred_load_sso, "IAM Identity Center", NULL, true, EICEI_CRED_NO,
+    { EICE_HAS_SSO ? eicei_cred_load_sso : eicei_cred_no_sso,
+      "IAM Identity Center", NULL, true, EICEI_CRED_NO,
       EICEI_KEY_SSO_ACCOUNT },
     { eicei_cred_load_credentials, "credentials file", NULL, true,
       EICEI_CRED_NO, EICEI_KEY_KEY_ID },
-    { eicei_cred_load_login, "login", NULL, true, EICEI_CRED_NO,
+    { EICE_HAS_LOGIN ? eicei_cred_load_login : eicei_cred_no_login,
+      "login", NULL, true, EICEI_CRED_NO,
       EICEI_KEY_LOGIN },
-    { eicei_cred_load_process, "credential_process", NULL, true,
+    { EICE_HAS_PROCESS ? eicei_cred_load_process : eicei_cred_no_process,
+      "credential_process", NULL, true,
       EICEI_CRED_NO, EICEI_KEY_PROCESS },
     { eicei_cred_load_config, "config file", NULL, true, EICEI_CRED_NO,
       EICEI_KEY_KEY_ID },
-    { eicei_cred_load_container, "container", "EcsContainer", false,
+    { EICE_HAS_CONTAINER ? eicei_cred_load_container : eicei_cred_no_container,
+      "container", "EcsContainer", false,
       EICEI_ENV_CONTAINER_URL, EICEI_CRED_NO },
-    { eicei_cred_load_instance, "instance metadata", "Ec2InstanceMetadata",
+    { EICE_HAS_IMDS ? eicei_cred_load_instance : eicei_cred_no_metadata,
+      "instance metadata", "Ec2InstanceMetadata",
       false, EICEI_CRED_NO, EICEI_CRED_NO }
 };
 
@@ -17500,7 +17652,8 @@ EICEI_PRIVATE void eicei_cred_none(eice_cred *c)
 /* A region that nobody named may still be that of the instance. */
 EICEI_PRIVATE bool eicei_cred_may_region(eicei_cred_run *r)
 {
-    if (!eicei_cred_need_region(r->c) || !eicei_cred_imds_off(r->c)) {
+    if (!eicei_cred_need_region(r->c)
+        || (EICE_HAS_IMDS && !eicei_cred_imds_off(r->c))) {
         return true;
     }
     eicei_cred_no_region(r->c);
@@ -17560,6 +17713,12 @@ EICEI_PRIVATE void eicei_cred_put_note(eice_cred *c, const char *name,
     }
 }
 
+EICEI_PRIVATE bool eicei_cred_is_instance(const eicei_cred_provider *p)
+{
+    return EICE_HAS_IMDS ? p->load == eicei_cred_load_instance
+                         : p->load == eicei_cred_no_metadata;
+}
+
 /* Why a provider found nothing, as far as its row tells. */
 EICEI_PRIVATE void eicei_cred_put_why(const eicei_cred_run *r,
                                       const eicei_cred_provider *p,
@@ -17583,7 +17742,7 @@ EICEI_PRIVATE void eicei_cred_put_why(const eicei_cred_run *r,
                          || p->load == eicei_cred_load_config
                          ? " there" : "");
     } else {
-        eice_put_c(b, p->load == eicei_cred_load_instance
+        eice_put_c(b, eicei_cred_is_instance(p)
                           ? "AWS_EC2_METADATA_DISABLED is true" : "none");
     }
 }
@@ -17600,7 +17759,7 @@ EICEI_PRIVATE void eicei_cred_note_last(eicei_cred_run *r,
     r->tried = NULL;
     if (p == NULL || (verdict == EICEI_CRED_NOTHING && p->key == EICEI_CRED_NO
                       && p->env == EICEI_CRED_NO
-                      && p->load != eicei_cred_load_instance)) {
+                      && !eicei_cred_is_instance(p))) {
         return; /* what the caller did not give is no news */
     }
     eice_buf_init(&b, text, sizeof text);
@@ -17614,7 +17773,7 @@ EICEI_PRIVATE void eicei_cred_note_last(eicei_cred_run *r,
         eicei_cred_put_why(r, p, &b);
     }
     eicei_cred_put_note(c, p->name, eice_buf_c(&b));
-    if (p->load == eicei_cred_load_role) {
+    if (EICE_HAS_ROLES && p->load == eicei_cred_load_role) {
         c->priv.why[0] = 0;
     }
 }
@@ -17677,7 +17836,7 @@ EICEI_PRIVATE eicei_cred_verdict eicei_cred_more(eicei_cred_run *r)
 
     if (c->settings.region[0] == 0
         && (r->roles > 0 || !c->priv.o.region_optional)) {
-        if (r->region_asked || eicei_cred_imds_off(c)) {
+        if (!EICE_HAS_IMDS || r->region_asked || eicei_cred_imds_off(c)) {
             eicei_cred_no_region(c);
             return EICEI_CRED_BROKEN;
         }
@@ -17685,7 +17844,8 @@ EICEI_PRIVATE eicei_cred_verdict eicei_cred_more(eicei_cred_run *r)
         r->region_open = true;
         return eicei_cred_imds_begin(c);
     }
-    return r->roles > 0 ? eicei_cred_assume(r) : EICEI_CRED_FOUND;
+    return EICE_HAS_ROLES && r->roles > 0 ? eicei_cred_assume(r)
+                                          : EICEI_CRED_FOUND;
 }
 
 EICEI_PRIVATE void eicei_cred_over(eice_cred *c)
@@ -17746,7 +17906,9 @@ EICEI_PRIVATE void eicei_cred_resolve(eice_cred *c)
     static bool (*const steps[])(eicei_cred_run *) = {
         eicei_cred_choose, eicei_cred_files, eicei_cred_flags,
         eicei_cred_urls, eicei_cred_roots, eicei_cred_attempts,
-        eicei_cred_proxies, eicei_cred_imds_place, eicei_cred_may_region
+        eicei_cred_proxies,
+        EICE_HAS_IMDS ? eicei_cred_imds_place : eicei_cred_may_region,
+        eicei_cred_may_region
     };
     eicei_cred_run *r;
     size_t i;
@@ -22723,6 +22885,10 @@ typedef enum eicei_owner {
     EICEI_OWN_TOFU
 } eicei_owner;
 
+/* Does a way to credentials ask for something over HTTP? */
+#define EICEI_HAS_FETCH                                                       \
+    (EICE_HAS_SSO || EICE_HAS_CONTAINER || EICE_HAS_IMDS)
+
 typedef struct eicei_ask {
     eice_need need;
     bool used;
@@ -23209,7 +23375,9 @@ EICEI_PRIVATE void eicei_conn_over(eice_conn *c)
         eicei_call_free(c, &c->calls[i]);
         c->calls[i].state = EICEI_CALL_IDLE;
     }
-    eicei_calls_over(c);
+    if (EICE_HAS_CALLS) {
+        eicei_calls_over(c);
+    }
     eicei_fetch_free(c);
     for (i = 0; i < EICEI_NEEDS; i++) {
         c->asks[i].used = false;
@@ -24707,10 +24875,16 @@ EICEI_PRIVATE void eicei_asked_step(eice_conn *c)
 
 eice_err eice_conn_call(eice_conn *c, eice_call *call)
 {
-    eicei_call *const k = (eicei_call *)eice_resize(&c->alloc, NULL,
-                                                    sizeof *k);
     eicei_call **at = &c->asked;
+    eicei_call *k;
 
+    if (!EICE_HAS_CALLS) {
+        call->done = true;
+        return eice_fail(&call->error, EICE_E_LEFT_OUT, EICE_STAGE_API,
+                         "calls of AWS are left out of this program by "
+                         "EICE_NO_CALLS");
+    }
+    k = (eicei_call *)eice_resize(&c->alloc, NULL, sizeof *k);
     if (k == NULL) {
         call->done = true;
         return eice_fail(&call->error, EICE_E_MEMORY, EICE_STAGE_API,
@@ -25393,7 +25567,7 @@ EICEI_PRIVATE void eicei_choose(eice_conn *c)
     const eice_instance *i = &c->instance;
     eice_error e;
 
-    if (c->o.route == EICE_ROUTE_SERIAL) {
+    if (EICE_HAS_SSH && c->o.route == EICE_ROUTE_SERIAL) {
         eicei_serial_choose(c);
     } else if (eicei_is_direct(c)) {
         eicei_copy_c(c->tunnel_host, sizeof c->tunnel_host,
@@ -25402,7 +25576,7 @@ EICEI_PRIVATE void eicei_choose(eice_conn *c)
         eicei_copy_c(c->endpoint.id, sizeof c->endpoint.id, c->o.endpoint_id);
         eicei_copy_c(c->tunnel_host, sizeof c->tunnel_host,
                      c->o.endpoint_dns);
-    } else {
+    } else if (EICE_HAS_CALLS) {
         eicei_endpoint_pick(c);
     }
     eicei_copy_c(c->private_ip, sizeof c->private_ip, eicei_address(c));
@@ -25814,7 +25988,7 @@ EICEI_PRIVATE void eicei_tunnel_failed(eice_conn *c, const eice_error *e)
     if (cause.http_status >= 400 && cause.http_status < 500
         && !c->tunnel_clock_retried && c->clock_offset != before) {
         c->tunnel_clock_retried = true;
-    } else if (eicei_serial_again(c, &cause)) {
+    } else if (EICE_HAS_SSH && eicei_serial_again(c, &cause)) {
         c->tunnel_wake = c->now.ms;
     } else if (cause.retryable
                && ++c->tunnel_tries < c->cred.settings.max_attempts) {
@@ -26598,14 +26772,44 @@ EICEI_PRIVATE void eicei_plan_sts(eice_conn *c)
     eicei_call_start(c, op);
 }
 
+/* In the place of the calls: says which one it would have been. */
+EICEI_PRIVATE void eicei_plan_none(eice_conn *c)
+{
+    const char *const what
+        = c->o.goal == EICE_GOAL_IDENTITY ? "asking who this is"
+          : eicei_wants_instance(c)       ? "looking up the instance"
+          : eicei_wants_endpoint(c)       ? "looking up the endpoint"
+          : eicei_wants_push(c)           ? "pushing a key"
+                                          : NULL;
+    eice_error e;
+
+    if (what == NULL) {
+        return;
+    }
+    memset(&e, 0, sizeof e);
+    eice_fail(&e, EICE_E_LEFT_OUT, EICE_STAGE_CONFIG,
+              "%s: calls of AWS are left out of this program by "
+              "EICE_NO_CALLS", what);
+    eicei_copy_c(e.remedy, sizeof e.remedy,
+                 "give the endpoint's id and DNS name and the instance's "
+                 "private address");
+    eicei_conn_fail(c, &e);
+}
+
 EICEI_PRIVATE void eicei_plan(eice_conn *c)
 {
-    eicei_plan_sts(c);
+    if (EICE_HAS_CALLS) {
+        eicei_plan_sts(c);
+    }
     if (c->state != EICEI_CONN_RUN || !c->cred_done || !c->random_ready
         || c->trust_now == NULL) {
         return;
     }
-    eicei_plan_calls(c);
+    if (EICE_HAS_CALLS) {
+        eicei_plan_calls(c);
+    } else {
+        eicei_plan_none(c);
+    }
     if (eicei_wants_tunnel(c)) {
         eicei_plan_tunnel(c);
     }
@@ -26633,6 +26837,16 @@ EICEI_PRIVATE void eicei_conn_end(eice_conn *c)
     }
 }
 
+EICEI_PRIVATE void eicei_calls_step(eice_conn *c)
+{
+    size_t i;
+
+    for (i = 0; i < EICEI_CALLS && c->state == EICEI_CONN_RUN; i++) {
+        eicei_call_step(c, &c->calls[i]);
+    }
+    eicei_asked_step(c);
+}
+
 void eice_conn_step(eice_conn *c, eice_now now)
 {
     unsigned turns = 0;
@@ -26646,16 +26860,17 @@ void eice_conn_step(eice_conn *c, eice_now now)
         c->moved = false;
         eicei_keys_step(c);
         eicei_cred_step(c);
-        eicei_fetch_step(c);
+        if (EICEI_HAS_FETCH) {
+            eicei_fetch_step(c);
+        }
         eicei_trust_step(c);
         eicei_plan(c);
         for (i = 0; i < EICEI_LINKS; i++) {
             eicei_link_step(c, &c->links[i]);
         }
-        for (i = 0; i < EICEI_CALLS && c->state == EICEI_CONN_RUN; i++) {
-            eicei_call_step(c, &c->calls[i]);
+        if (EICE_HAS_CALLS) {
+            eicei_calls_step(c);
         }
-        eicei_asked_step(c);
         if (c->state != EICEI_CONN_OVER) {
             eicei_tunnel_step(c);
         }
@@ -26738,7 +26953,7 @@ bool eice_conn_need(eice_conn *c, eice_need *need)
     if (c->cred_done || !eice_cred_need(&c->cred, need)) {
         return false;
     }
-    if (need->kind == EICE_NEED_FETCH) {
+    if (EICEI_HAS_FETCH && need->kind == EICE_NEED_FETCH) {
         eicei_fetch_start(c, need);
         return false;
     }
@@ -27127,6 +27342,11 @@ EICEI_PRIVATE eice_err eicei_conn_check(const eice_conn_opts *o, eice_error *e)
     if (o->public_key.len > 4096) {
         return eice_fail(e, EICE_E_ARGUMENT, EICE_STAGE_CONFIG,
                          "the public key has more than 4096 characters");
+    }
+    if (!EICE_HAS_SSH && o->goal == EICE_GOAL_TUNNEL
+        && o->route == EICE_ROUTE_SERIAL) {
+        return eice_fail(e, EICE_E_ARGUMENT, EICE_STAGE_CONFIG,
+                         "the serial console is SSH only");
     }
     if (o->goal == EICE_GOAL_SSH
         && (!EICE_HAS_SSH || (o->public_key.len > 0 && o->sign == NULL))) {
@@ -28509,6 +28729,9 @@ EICEI_PRIVATE void eicei_need_file(eice_posix *x, eice_conn *c,
 
 /* ---- questions and processes ------------------------------------------- */
 
+/* Does a connection ever ask for one of them? */
+#define EICEI_HAS_JOBS (EICE_HAS_SSH || EICE_HAS_ROLES || EICE_HAS_PROCESS)
+
 /* A process that still runs is ended. */
 EICEI_PRIVATE void eicei_job_drop(eicei_job *j)
 {
@@ -28520,7 +28743,7 @@ EICEI_PRIVATE void eicei_job_drop(eicei_job *j)
         }
         j->fd[i] = -1;
     }
-    if (j->pid > 0) {
+    if (EICE_HAS_PROCESS && j->pid > 0) {
         (void)kill(j->pid, SIGKILL);
         while (waitpid(j->pid, NULL, 0) < 0 && errno == EINTR) {
         }
@@ -28810,11 +29033,23 @@ EICEI_PRIVATE uint64_t eicei_job_deadline(const eicei_job *j, uint64_t now_ms)
                : j->deadline;
 }
 
+/* A known host, or a token of IAM Identity Center. */
+EICEI_PRIVATE eice_err eicei_need_write(const eice_need *need)
+{
+    char path[1024];
+
+    eice_copy_text(path, sizeof path, need->name);
+    if (EICE_HAS_SSH && need->kind == EICE_NEED_STORE) {
+        return eice_posix_store_line(path, need->text, NULL);
+    }
+    return EICE_HAS_SSO ? eice_posix_write_file(path, need->text, NULL)
+                        : EICE_E_LEFT_OUT;
+}
+
 EICEI_PRIVATE void eicei_need_answer(eice_posix *x, eicei_peer *p,
                                      const eice_need *need, uint64_t now_ms)
 {
     uint8_t seed[64];
-    char path[1024];
     eicei_asker to;
     eice_answer a;
 
@@ -28841,8 +29076,8 @@ EICEI_PRIVATE void eicei_need_answer(eice_posix *x, eicei_peer *p,
         a.data = eice_str_make(seed, sizeof seed);
         break;
     case EICE_NEED_STORE:
-        eice_copy_text(path, sizeof path, need->name);
-        a.code = eice_posix_store_line(path, need->text, NULL);
+    case EICE_NEED_SAVE:
+        a.code = eicei_need_write(need);
         break;
     case EICE_NEED_HOSTKEY:
         a.code = x->o.host_key != NULL
@@ -28852,12 +29087,10 @@ EICEI_PRIVATE void eicei_need_answer(eice_posix *x, eicei_peer *p,
         break;
     case EICE_NEED_PROMPT:
     case EICE_NEED_PROCESS:
-        eicei_job_start(x, p, need, now_ms);
+        if (EICEI_HAS_JOBS) {
+            eicei_job_start(x, p, need, now_ms);
+        }
         return;
-    case EICE_NEED_SAVE:
-        eice_copy_text(path, sizeof path, need->name);
-        a.code = eice_posix_write_file(path, need->text, NULL);
-        break;
     case EICE_NEED_FETCH: /* eice_conn's own */
     case EICE_NEED_STS:
     case EICE_NEED_TIME:
@@ -29211,7 +29444,8 @@ void eice_posix_process(eice_posix *x, const struct pollfd *fds, size_t count)
         }
         answered = false;
         for (i = 0; i < EICEI_PEERS; i++) {
-            if (eicei_job_step(x, &x->peers[i], now_ms)) {
+            if (EICEI_HAS_JOBS
+                && eicei_job_step(x, &x->peers[i], now_ms)) {
                 answered = true;
             }
         }

@@ -22,6 +22,7 @@ sys.path.insert(0, os.path.join(ROOT, "tools"))
 from sim import Simulator  # noqa: E402  (needs the path set above)
 
 BUILT = os.path.join(ROOT, "build/examples/asan")
+SMALL = os.path.join(ROOT, "build/tunnel")
 FIRST, SECOND = "web-1", "db 1 (primary)"
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
         "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY",
@@ -218,6 +219,50 @@ def callbacks(world):
     expect_match(errors, "no-such-instance", "its error")
 
 
+def small_tunnel(world):
+    """The example, and the static program made of it, with what they have to be told."""
+    instance = world.sim.world.instance(FIRST)
+    endpoint = "eice-0a1b2c3d4e5f60718"
+    given = [instance["ip"], endpoint,
+             world.sim.world.endpoint_host(world.sim.world.endpoint(endpoint))]
+    for number, program in enumerate((os.path.join(BUILT, "06_small_tunnel"), SMALL)):
+        wrapper = os.path.join(world.home, f"small{number}")
+        with open(wrapper, "w", encoding="utf-8") as f:
+            f.write(f"#!/bin/sh\nexec {program} {' '.join(given)}\n")
+        os.chmod(wrapper, 0o755)
+        ssh_through(world, wrapper)
+
+
+# What asks for a part that is left out: variables, lines of a profile, words behind the program's
+# name; and the switch that the error names.
+GIVEN = ["10.0.0.1", "eice-0a1b2c3d4e5f60718", "host.example"]
+LEFT_OUT = (
+    ({}, "", GIVEN[:1], "looking up the instance: .*EICE_NO_CALLS"),
+    ({}, "", GIVEN[:2], "looking up the endpoint: .*EICE_NO_CALLS"),
+    ({"AWS_WEB_IDENTITY_TOKEN_FILE": "/token"}, "", GIVEN, "EICE_NO_WEB_IDENTITY"),
+    ({}, "web_identity_token_file = /token\nrole_arn = arn", GIVEN, "EICE_NO_WEB_IDENTITY"),
+    ({}, "role_arn = arn:aws:iam::1:role/r\nsource_profile = x", GIVEN, "EICE_NO_ROLES"),
+    ({}, "sso_account_id = 1\nsso_role_name = r", GIVEN, "EICE_NO_SSO"),
+    ({}, "login_session = arn:aws:iam::1:user/u", GIVEN, "EICE_NO_LOGIN"),
+    ({}, "credential_process = /bin/true", GIVEN, "EICE_NO_PROCESS"),
+    ({"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1/"}, "", GIVEN, "EICE_NO_CONTAINER"),
+    ({"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "/x"}, "", GIVEN, "EICE_NO_CONTAINER"),
+    ({}, "", GIVEN, "no credentials: .*EICE_NO_IMDS"))
+
+
+def left_out(world):
+    config = os.path.join(world.home, "config")
+    for variables, lines, words, want in LEFT_OUT:
+        with open(config, "w", encoding="utf-8") as f:
+            f.write(f"[default]\n{lines}\n[profile x]\n")
+        environment = {"HOME": world.home, "AWS_CONFIG_FILE": config, "AWS_REGION": "eu-west-1",
+                       **(KEYS if words is not GIVEN else {}), **variables}
+        done = subprocess.run([SMALL, *words], env=environment, capture_output=True, text=True,
+                              stdin=subprocess.DEVNULL, timeout=20, check=False)
+        expect((done.returncode, done.stdout), (1, ""), f"the result for {want}")
+        expect_match(done.stderr, rf"^eice: .*{want}\b.* \(.+\)$", "its error")
+
+
 def presign(world):
     """Offline, with a known answer: the parts of the URL, and the signature by other means."""
     world = dict(world.environment, **KEYS)
@@ -294,6 +339,8 @@ def every_example_is_run(_):
 TESTS = [("examples: quick start of the manual", quick_start),
          ("examples: 01_proxycommand", proxycommand), ("examples: 02_exec", remote_command),
          ("examples: 04_event_loop", event_loop), ("examples: 05_callbacks", callbacks),
+         ("examples: 06_small_tunnel", small_tunnel),
+         ("examples: 06_small_tunnel names what is left out", left_out),
          ("examples: 07_presign_only", presign), ("examples: 08_push_key", push_key),
          ("examples: 09_aws_call", aws_call), ("examples: 10_own_keys", own_keys),
          ("examples: none is forgotten", every_example_is_run)]

@@ -281,6 +281,7 @@ class Bench:
             *glob.glob(os.path.join(ROOT, "build/musl/libc/*.o"))], ["bearssl"])
         ssh = shutil.which("ssh")
         for name, path in (("eice, everything", EICE), ("tunnel only, EICE_NO_SSH", small),
+                           ("tunnel only, the smallest", os.path.join(ROOT, "build/tunnel")),
                            ("OpenSSH's ssh, dynamic", ssh), ("python3, dynamic", sys.executable)):
             self.add("size", name, "file", os.path.getsize(os.path.realpath(path)), "B")
 

@@ -14,13 +14,15 @@ from sim import Simulator  # noqa: E402  (needs the path set above)
 
 EICE = os.path.join(ROOT, "build/eice")
 LIMIT = 512_000
+TUNNEL = os.path.join(ROOT, "build/tunnel")
+TUNNEL_LIMIT = 170_000
 
 
-def size():
-    found = os.path.getsize(EICE)
-    print(f"  build/eice has {found} bytes")
-    if found > LIMIT:
-        raise Failure(f"{found} bytes, {LIMIT} are allowed")
+def size(path, limit):
+    found = os.path.getsize(path)
+    print(f"  {os.path.relpath(path, ROOT)} has {found} bytes")
+    if found > limit:
+        raise Failure(f"{found} bytes, {limit} are allowed")
 
 
 def static():
@@ -93,7 +95,9 @@ def session():
 
 
 def tests():
-    return [(f"binary: at most {LIMIT} bytes", size), ("binary: static and stripped", static),
+    return [(f"binary: at most {LIMIT} bytes", size, EICE, LIMIT),
+            (f"binary: the tunnel alone, at most {TUNNEL_LIMIT} bytes", size, TUNNEL, TUNNEL_LIMIT),
+            ("binary: static and stripped", static),
             ("binary: version in an empty chroot", version),
             ("binary: whoami in an empty chroot", trusted),
             ("binary: whoami in an empty chroot, built-in roots only", untrusted),

@@ -11,6 +11,8 @@ INCLUDE = ["-I", ROOT]
 POSIX = "-D_POSIX_C_SOURCE=200809L"
 IMPLEMENTATION = '#define EICE_IMPLEMENTATION\n#include "eice.h"\n'
 USE = '#include "eice.h"\neice_err use(void);\neice_err use(void)\n{\n    return EICE_OK;\n}\n'
+PARTS = [f"EICE_NO_{name}" for name in ("CALLS", "ROLES", "WEB_IDENTITY", "SSO", "LOGIN", "PROCESS",
+                                        "CONTAINER", "IMDS")]
 CHOICES = ["EICE_NO_SSH", "EICE_NO_POSIX", "EICE_NO_AWS", "EICE_NO_STDLIB"]
 
 
@@ -107,14 +109,16 @@ def tests():
             for compiler, standard in (("gcc", "c99"), ("clang++", "c++17")):
                 short = " ".join(n.removeprefix("EICE_") for n in names)
                 out.append((f"compile {short}, {compiler}", choice, names, compiler, standard))
+    out += [(f"compile {name}, gcc", choice, [name], "gcc", "c99") for name in PARTS]
+    out += [(f"compile without all parts, {'no' if more else 'with'} SSH, {c}", choice,
+             PARTS + more, c, s) for c, s in (("gcc", "c99"), ("clang++", "c++17"))
+            for more in ([], ["EICE_NO_SSH"])]
     out += [(f"compile EICE_STATIC, {c}", choice, ["EICE_STATIC"], c, s)
             for c, s in (("gcc", "c99"), ("clang", "c99"), ("g++", "c++17"),
                          ("clang++", "c++17"))]
     out += [("compile EICE_STATIC NO_AWS, gcc", choice, ["EICE_STATIC", "EICE_NO_AWS"], "gcc",
              "c99"),
             ("compile EICE_NO_SSH without libssh2's header", no_ssh_header),
-            ("compile EICE_NO_PROCESS, gcc", choice, ["EICE_NO_PROCESS", "EICE_NO_SSH"], "gcc",
-             "c99"),
             ("compile with other knobs", knobs),
             ("-std=c99 alone gets an #error that says the cure", posix_guard)]
     for compiler, standard in (("gcc", "c99"), ("clang++", "c++17")):
