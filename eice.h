@@ -1131,6 +1131,23 @@ EICE_API bool eice_xml_skip(eice_xml *x);
  * overflows. */
 EICE_API bool eice_xml_unescape(eice_str raw, eice_buf *out);
 
+/* A denial of IAM taken apart: "User: WHO is not authorized to perform: ACTION
+ * on resource: ON because no POLICY allows the ACTION action", or "... with an
+ * explicit deny in a POLICY". What is not there is empty. */
+typedef struct eice_denial {
+    eice_str who;
+    eice_str action;
+    eice_str on;
+    eice_str policy; /* "no identity-based policy", "in a session policy" */
+    bool deny;       /* an explicit one: no allow helps against it */
+} eice_denial;
+
+/* False: it names no action. The parts point into `message`. */
+EICE_API bool eice_denial_read(eice_str message, eice_denial *d);
+/* What may not be done, why, on what, by whom: what is looked for comes
+ * first, and what can be cut off last. */
+EICE_API void eice_put_denial(eice_buf *b, const eice_denial *d);
+
 typedef enum eice_ini_type {
     EICE_INI_END,
     EICE_INI_ERROR,
@@ -7855,6 +7872,72 @@ EICE_API bool eice_xml_unescape(eice_str raw, eice_buf *out)
     return !out->overflow;
 }
 
+/* The text in front of `mark`, or all of it. */
+EICEI_PRIVATE eice_str eicei_scan_before(eice_str text, const char *mark)
+{
+    const size_t len = strlen(mark);
+    size_t i;
+
+    for (i = 0; i + len <= text.len; i++) {
+        if (memcmp(text.ptr + i, mark, len) == 0) {
+            return eice_str_make(text.ptr, i);
+        }
+    }
+    return text;
+}
+
+/* What stands behind `mark`; empty without it. */
+EICEI_PRIVATE eice_str eicei_scan_behind(eice_str text, const char *mark)
+{
+    const size_t before = eicei_scan_before(text, mark).len;
+
+    return before == text.len ? eice_str_make(text.ptr, 0)
+                              : eicei_scan_rest(text, before + strlen(mark));
+}
+
+EICEI_PRIVATE eice_str eicei_scan_no_period(eice_str s)
+{
+    s = eice_str_trim(s);
+    return eice_str_make(s.ptr, s.len > 0 && s.ptr[s.len - 1] == '.'
+                                    ? s.len - 1 : s.len);
+}
+
+/* The word behind `mark`. */
+EICEI_PRIVATE eice_str eicei_scan_word(eice_str text, const char *mark)
+{
+    eice_str rest = eicei_scan_behind(text, mark);
+
+    return eicei_scan_no_period(eice_str_cut(&rest, ' '));
+}
+
+EICE_API bool eice_denial_read(eice_str message, eice_denial *d)
+{
+    const eice_str deny = eicei_scan_behind(message, "explicit deny");
+
+    d->who = eicei_scan_word(message, "User: ");
+    d->action = eicei_scan_word(message, "to perform: ");
+    d->on = eicei_scan_word(message, "on resource: ");
+    d->deny = eicei_scan_before(message, "explicit deny").len < message.len;
+    d->policy = d->deny ? eicei_scan_no_period(
+                              eicei_scan_before(deny, ". "))
+                        : eicei_scan_before(
+                              eicei_scan_behind(message, " because "),
+                              " allows");
+    return d->action.len > 0;
+}
+
+EICE_API void eice_put_denial(eice_buf *b, const eice_denial *d)
+{
+    eice_putf(b, "not allowed to do %S", &d->action);
+    if (d->deny || d->policy.len > 0) {
+        eice_putf(b, " (%s%s%S%s)", d->deny ? "an explicit deny" : "",
+                  d->deny && d->policy.len > 0 ? " " : "", &d->policy,
+                  d->deny ? "" : " allows it");
+    }
+    eice_putf(b, "%s%S%s%S", d->on.len > 0 ? " on " : "", &d->on,
+              d->who.len > 0 ? " as " : "", &d->who);
+}
+
 /* ---- INI --------------------------------------------------------------- */
 
 EICE_API void eice_ini_init(eice_ini *i, eice_str doc)
@@ -13754,7 +13837,7 @@ EICEI_PRIVATE eice_err eicei_tunnel_classify(const char *aws_code,
 }
 
 /* A remedy better than the one of the error's number, where there is one. */
-EICEI_PRIVATE void eicei_tunnel_remedy(eice_tunnel *t)
+EICEI_PRIVATE void eicei_tunnel_remedy(eice_tunnel *t, bool deny)
 {
     const eice_tunnel_opts *const o = &t->priv.o;
     const int64_t now =
@@ -13771,6 +13854,10 @@ EICEI_PRIVATE void eicei_tunnel_remedy(eice_tunnel *t)
     } else if (eice_str_starts(eice_str_c(t->error.aws_code),
                                "ExpiredToken")) {
         eice_put_c(&b, eice_err_remedy(EICE_E_CREDENTIALS_EXPIRED));
+    } else if (deny) {
+        eice_put_c(&b, "remove the deny of ec2-instance-connect:OpenTunnel, "
+                       "whose conditions may name port, address or "
+                       "maxTunnelDuration");
     }
     (void)eice_buf_c(&b);
 }
@@ -13778,13 +13865,21 @@ EICEI_PRIVATE void eicei_tunnel_remedy(eice_tunnel *t)
 EICEI_PRIVATE void eicei_tunnel_refused(eice_tunnel *t)
 {
     const unsigned status = t->priv.u.answer.http.status;
+    char memory[sizeof t->error.text];
+    eice_denial d;
     eice_str said;
     eice_buf text;
 
     /* The parser is through with its line buffer. */
-    eice_buf_init(&text, t->priv.u.answer.line, sizeof t->error.text);
+    eice_buf_init(&text, t->priv.u.answer.line, sizeof t->priv.u.answer.line);
     eicei_tunnel_read_reason(t, &text);
     said = eice_buf_str(&text);
+    if (eice_denial_read(said, &d)) {
+        d.on.len = 0; /* this endpoint */
+        eice_buf_init(&text, memory, sizeof memory);
+        eice_put_denial(&text, &d);
+        said = eice_buf_str(&text);
+    }
     eicei_tunnel_error(
         t, eicei_tunnel_classify(t->error.aws_code, status),
         "%s refused the tunnel to %s: HTTP %u%s%s%s%S", t->priv.endpoint,
@@ -13795,7 +13890,7 @@ EICEI_PRIVATE void eicei_tunnel_refused(eice_tunnel *t)
     if ((t->priv.u.answer.seen & EICEI_TUNNEL_SAW_AGE) != 0) {
         t->server_unix_s = 0;
     }
-    eicei_tunnel_remedy(t);
+    eicei_tunnel_remedy(t, d.deny);
     eicei_tunnel_stop(t, 0);
 }
 
@@ -19728,43 +19823,6 @@ EICEI_PRIVATE eicei_aws_class eicei_aws_classify(const char *code,
     return c;
 }
 
-/* What stands in `text` behind `mark`, up to a blank; empty without it. */
-EICEI_PRIVATE eice_str eicei_aws_after(eice_str text, const char *mark)
-{
-    const size_t len = strlen(mark);
-    eice_str word;
-    size_t i;
-
-    for (i = 0; i + len <= text.len; i++) {
-        if (memcmp(text.ptr + i, mark, len) == 0) {
-            word = eice_str_make(text.ptr + i + len, text.len - i - len);
-            return eice_str_make(word.ptr, eice_str_find(word, ' '));
-        }
-    }
-    return eice_str_make(text.ptr, 0);
-}
-
-/* The text in front of `mark`, or all of it. */
-EICEI_PRIVATE eice_str eicei_aws_before(eice_str text, const char *mark)
-{
-    const size_t len = strlen(mark);
-    size_t i;
-
-    for (i = 0; i + len <= text.len; i++) {
-        if (memcmp(text.ptr + i, mark, len) == 0) {
-            return eice_str_make(text.ptr, i);
-        }
-    }
-    return text;
-}
-
-EICEI_PRIVATE eice_str eicei_aws_no_period(eice_str s)
-{
-    s = eice_str_trim(s);
-    return eice_str_make(s.ptr, s.len > 0 && s.ptr[s.len - 1] == '.'
-                                    ? s.len - 1 : s.len);
-}
-
 /* A text of an error, in the format of eice_putf. */
 EICEI_PRIVATE void eicei_aws_say(char out[256], const char *format, ...)
 {
@@ -19784,7 +19842,7 @@ EICEI_PRIVATE void eicei_aws_say(char out[256], const char *format, ...)
 EICE_API void eice_aws_encoded(const eice_aws_reply *r, eice_buf *out)
 {
     const eice_str body = eicei_aws_document(r);
-    const eice_str before = eicei_aws_before(body, EICEI_AWS_BLOB);
+    const eice_str before = eicei_scan_before(body, EICEI_AWS_BLOB);
     const size_t skip = before.len + strlen(EICEI_AWS_BLOB);
     eice_str rest;
 
@@ -19794,45 +19852,36 @@ EICE_API void eice_aws_encoded(const eice_aws_reply *r, eice_buf *out)
     }
 }
 
-/* "User: U is not authorized to perform: A on resource: R because ..." in
- * the order of what is looked for: who may not do what, and on what. Another
- * text is shown as it is. */
+/* In the order of what is looked for; a text that is no denial in IAM's words
+ * is shown as it is. */
 EICEI_PRIVATE void eicei_aws_denied(eice_op op, const eicei_aws_fault *f,
                                     eice_error *e)
 {
-    const eice_str message = eice_str_c(f->message);
-    const eice_str text = eicei_aws_before(message, EICEI_AWS_BLOB);
-    const eice_str who = eicei_aws_after(text, "User: ");
-    const eice_str on = eicei_aws_no_period(
-        eicei_aws_after(text, "on resource: "));
-    const bool deny = eicei_aws_before(text, "explicit deny").len < text.len;
-    const bool blob = text.len < message.len;
-    const eice_str named = eicei_aws_no_period(
-        eicei_aws_after(text, "to perform: "));
-    const eice_str other = eicei_aws_no_period(text);
-    eice_str action = named;
+    const eice_str text = eicei_scan_before(eice_str_c(f->message),
+                                            EICEI_AWS_BLOB);
+    const eice_str other = eicei_scan_no_period(text);
+    eice_denial d;
     char memory[80];
+    char said[512];
     eice_buf b;
+    eice_buf own;
 
-    eice_buf_init(&b, memory, sizeof memory);
-    if (named.len == 0) {
-        eice_putf(&b, "%s:%s", eicei_aws_service_of(op)->name,
+    eice_buf_init(&b, said, sizeof said);
+    if (!eice_denial_read(text, &d)) {
+        eice_buf_init(&own, memory, sizeof memory);
+        eice_putf(&own, "%s:%s", eicei_aws_service_of(op)->name,
                   eice_op_name(op));
-        action = eice_buf_str(&b);
+        d.action = eice_buf_str(&own);
     }
-    if (named.len > 0 || other.len == 0) {
-        eicei_aws_say(e->text, "%s: not allowed to do %S%s%S%s%S%s", f->code,
-                      &action, on.len > 0 ? " on " : "", &on,
-                      who.len > 0 ? " as " : "", &who,
-                      deny ? ", by an explicit deny" : "");
+    if (d.who.len > 0 || other.len == 0) {
+        eice_put_denial(&b, &d);
+        eicei_aws_say(e->text, "%s: %s", f->code, eice_buf_c(&b));
     } else {
         eicei_aws_say(e->text, "%s: %s: %S", eice_op_name(op), f->code, &other);
     }
-    eicei_aws_say(e->remedy, "%s %S%s%S%s", deny ? "remove the deny of"
+    eicei_aws_say(e->remedy, "%s %S%s%S", d.deny ? "remove the deny of"
                                                  : "allow",
-                  &action, on.len > 0 ? " on " : "", &on,
-                  blob ? "; why: aws sts decode-authorization-message, with "
-                         "the message the AWS CLI shows for this call" : "");
+                  &d.action, d.on.len > 0 ? " on " : "", &d.on);
 }
 
 /* Where an answer comes from a front end or a proxy, its page is not quoted,
@@ -19854,8 +19903,8 @@ EICEI_PRIVATE bool eicei_aws_clock_text(const char *message)
 {
     const eice_str text = eice_str_c(message);
 
-    return eicei_aws_before(text, "Signature expired").len < text.len
-        || eicei_aws_before(text, "Signature not yet current").len < text.len;
+    return eicei_scan_before(text, "Signature expired").len < text.len
+        || eicei_scan_before(text, "Signature not yet current").len < text.len;
 }
 
 EICEI_PRIVATE void eicei_aws_describe(const eice_aws_reply *r,
@@ -19864,7 +19913,7 @@ EICEI_PRIVATE void eicei_aws_describe(const eice_aws_reply *r,
 {
     eice_str rest = eice_str_c(f->message);
     const eice_str message
-        = eicei_aws_no_period(eice_str_cut(&rest, '\n'));
+        = eicei_scan_no_period(eice_str_cut(&rest, '\n'));
 
     if (f->code[0] == 0) {
         eicei_aws_no_code(r, op, e);

@@ -120,6 +120,9 @@ def one(row):
     return body
 
 
+PLAIN = {"target": "web-1", "args": [], "env": {}, "without": (), "credential": "admin"}
+
+
 class Nothing:
     def __enter__(self):
         return self
@@ -137,8 +140,7 @@ def good_world(w):
     equal({line.split()[0] for line in lines}, {"✓"}, "the marks")
     plain = w.eice("doctor", "web-1", env=w.env(LANG="C")).expect(0)
     equal({line.split()[0] for line in plain.text.splitlines()}, {"ok"}, "without UTF-8")
-    status, report = doctor(w, {"target": "web-1", "args": [], "env": {}, "without": (),
-                                "credential": "admin"})
+    status, report = doctor(w, PLAIN)
     equal((status, report["ok"], report["target"]), (0, True, "web-1"), "as JSON")
     equal([r["rung"] for r in report["rungs"]], RUNGS, "as JSON")
     check(not os.path.exists(w.known_hosts), "no host key is stored")
@@ -170,6 +172,90 @@ def less_is_seen(w):
     for name in names:
         contains([r for r in report["rungs"] if r["rung"] == "permissions"][0]["evidence"], name,
                  "what is not allowed")
+
+
+def closed(w):
+    w.sim.ctl("tables", name="groups", id="sg-0f00ba4f00ba4f00b", value={"ingress": []})
+    return "groups-in", "web-1", "AuthorizeSecurityGroupIngress", "security-group/sg-0f00"
+
+
+def without_endpoint(_):
+    return "endpoint", "lonely", "CreateInstanceConnectEndpoint", "subnet/subnet-0aaa"
+
+
+def six(w):
+    w.sim.ctl("endpoint", id="eice-0a1b2c3d4e5f60718", address_type="ipv4")
+    return "family", "six", "ModifyInstanceConnectEndpoint", "endpoint/eice-0a1b"
+
+
+def failed(_):
+    return "endpoint", "broken", "DeleteInstanceConnectEndpoint", "endpoint/eice-0a1b"
+
+
+def may_carry_out(break_):
+    """Whether this identity may carry out the fix, asked by one dry run, and else who may."""
+    def body(w):
+        rung, target, action, resource = break_(w)
+        found = verdicts(doctor(w, {**PLAIN, "target": target})[1], "fail")[0]
+        equal((found["rung"], found["may"]), (rung, True), "it may")
+        w.sim.ctl("policy", credential="admin", kind="service control policy", document=without(
+            f"ec2:{action}"))
+        w.sim.ctl("clear")
+        found = verdicts(doctor(w, {**PLAIN, "target": target})[1], "fail")[0]
+        equal((found["rung"], found["may"]), (rung, False), "it may not")
+        matches(found["may_not"], f"ec2:{action}.*{resource}.*ask who runs the AWS organization",
+                "who may")
+        asked = w.requests(action)
+        equal([r["params"].get("DryRun") for r in asked], ["true"], "one dry run")
+        equal(len(w.requests("DecodeAuthorizationMessage")), 1, "and the reason")
+    body.__name__ = "may_carry_out_" + break_.__name__
+    return body
+
+
+for way in (closed, without_endpoint, six, failed):
+    test(may_carry_out(way))
+
+
+def without(*actions):
+    return {"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Action": "*", "Resource": "*"},
+        {"Sid": "Never", "Effect": "Deny", "Action": list(actions), "Resource": "*"}]}
+
+
+@test
+def denials_decoded(w):
+    """An encoded message is opened where that is allowed; where not, it is said."""
+    w.sim.ctl("policy", credential="admin", document=without("ec2:DescribeInstances"))
+    found = verdicts(doctor(w, PLAIN)[1], "fail")[0]
+    contains(found["evidence"], "an explicit deny in an identity-based policy", "who said so")
+    contains(found["fix"], "remove the deny of ec2:DescribeInstances", "no allow would help")
+    equal(found["why"], "denied by statement Never for *", "decoded")
+    w.sim.ctl("policy", credential="admin", document=without(
+        "ec2:DescribeInstances", "sts:DecodeAuthorizationMessage"))
+    found = verdicts(doctor(w, PLAIN)[1], "fail")[0]
+    contains(found["why"], "sts:DecodeAuthorizationMessage would tell more", "not decoded")
+    w.sim.ctl("policy", credential="admin", document={"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "NotAction": "ec2:DescribeInstances", "Resource": "*"}]})
+    found = verdicts(doctor(w, PLAIN)[1], "fail")[0]
+    matches(found["fix"], "^allow ec2:DescribeInstances", "an allow helps")
+    matches(found["why"], "^no statement allows it for .*aws:SourceIp=203", "the request")
+
+
+@test
+def denials_of_the_connection(w):
+    """They have no encoded message: the values asked for are named."""
+    for action, rung, asked in (
+            ("SendSSHPublicKey", "push-key", "ec2:osuser=joe"),
+            ("OpenTunnel", "upgrade",
+             "remotePort=22 privateIpAddress=10.20.1.23 maxTunnelDuration=3600")):
+        w.sim.ctl("policy", credential="admin", kind="permissions boundary",
+                  document=without("ec2-instance-connect:" + action))
+        found = verdicts(doctor(w, {**PLAIN, "args": ["-l", "joe"]})[1], "fail")[0]
+        equal(found["rung"], rung, "the rung")
+        contains(found["evidence"], "(an explicit deny in a permissions boundary)", "who said so")
+        contains(found["fix"], "who set the permissions boundary", "who can change it")
+        contains(found["why"], asked, "what was asked for")
+        w.sim.ctl("policy", credential="admin", document="allow")
 
 
 @test

@@ -176,6 +176,31 @@ def dry_runs(w):
 
 
 @test
+def missing_and_why(w):
+    """What is missing says who denies it, and what the decoded message tells."""
+    load(w, {"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Action": "*", "Resource": "*"},
+        {"Sid": "NotProd", "Effect": "Deny", "Action": "ec2:CreateTags", "Resource": "*",
+         "Condition": {"StringEquals": {"ec2:ResourceTag/Env": "prod"}}}]})
+    words = ["policy", "--for", "enroll", "--check", "web-1"]
+    row = [r for r in json.loads(w.eice("--json", *words).expect(1).text)
+           if r["is"] == "missing"]
+    equal([r["action"] for r in row], ["ec2:CreateTags"], "what is missing")
+    contains(row[0]["why"], "an explicit deny in an identity-based policy) on " + ARN +
+             "instance/" + WEB, "why")
+    contains(row[0]["decoded"], "denied by statement NotProd for ", "the statement")
+    contains(row[0]["decoded"], " ec2:ResourceTag/Env=prod", "its condition")
+    load(w, {"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Action": "*", "Resource": "*"}]})
+    w.sim.ctl("policy", credential="admin", kind="service control policy", document={
+        "Version": "2012-10-17", "Statement": [
+            {"Effect": "Allow", "NotAction": ["ec2:CreateTags", "sts:Decode*"], "Resource": "*"}]})
+    text = w.eice(*words).expect(1).text
+    contains(text, "(no service control policy allows it)", "why")
+    contains(text, "sts:DecodeAuthorizationMessage would tell more", "not decoded")
+
+
+@test
 def wrong_words(w):
     contains(w.eice("policy", "--for", "tea").expect(2).err, "ssh, forward, doctor", "uses")
     contains(w.eice("policy", "--format", "yaml").expect(2).err, "json or terraform", "formats")

@@ -215,6 +215,15 @@ def words_of_a_denial():
     give(sim, statement(action="*"), statement("Deny", "ec2-instance-connect:*"))
     check("with an explicit deny in an identity-based policy" in denial(push, **given)[1],
           "explicit deny")
+    give(sim, statement(action="*"))
+    sim.ctl("policy", credential="limited", document=document(statement("Deny", "ec2:*")),
+            kind="service control policy")
+    check("because no service control policy allows the ec2-instance-connect:SendSSHPublicKey "
+          "action" in denial(push, **given)[1], "a policy above that does not allow")
+    sim.ctl("policy", credential="limited", kind="permissions boundary", document=document(
+        statement(action="*"), statement("Deny", "ec2-instance-connect:Send*")))
+    check(denial(push, **given)[1].endswith("with an explicit deny in a permissions boundary"),
+          "a deny is named first")
 
 
 @test
@@ -232,6 +241,16 @@ def the_encoded_message_opens():
     check(opened["context"]["resource"].endswith("instance/" + WEB), "resource")
     keys = {i["key"] for i in opened["context"]["conditions"]["items"]}
     check({"aws:ResourceTag/Env", "ec2:InstanceType", "aws:SourceIp"} <= keys, f"{keys}")
+    equal(opened["matchedStatements"]["items"], [], "nothing denied it")
+    give(sim, statement(action="*"), {"Sid": "NotHere", **statement(
+        "Deny", "ec2:Get*", StringEquals={"aws:ResourceTag/Env": "prod"})})
+    text = denial(client("ec2", sim, "limited").get_console_output, InstanceId=WEB)[1]
+    opened = json.loads(sts.decode_authorization_message(
+        EncodedMessage=text.rpartition(" ")[2])["DecodedMessage"])
+    matched = opened["matchedStatements"]["items"][0]
+    equal((opened["explicitDeny"], matched["statementId"], matched["conditions"]),
+          (True, "NotHere", {"items": [{"key": "aws:ResourceTag/Env", "values": {
+              "items": [{"value": "prod"}]}}]}), "what denied it")
     equal(denial(sts.decode_authorization_message, EncodedMessage=blob[:-4] + "AAAA")[0],
           "InvalidAuthorizationMessageException", "spoiled")
 

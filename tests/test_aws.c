@@ -1052,10 +1052,21 @@ static const fault faults[] = {
                 "identity-based policy allows the ec2:DescribeInstances "
                 "action. Encoded authorization failure message: QUJDREVG"),
       FINAL, EICE_E_AWS_DENIED, "UnauthorizedOperation",
-      "UnauthorizedOperation: not allowed to do ec2:DescribeInstances as "
+      "UnauthorizedOperation: not allowed to do ec2:DescribeInstances (no "
+      "identity-based policy allows it) as "
       "arn:aws:sts::123456789012:assumed-role/Jump/x",
-      "allow ec2:DescribeInstances; why: aws sts "
-      "decode-authorization-message" },
+      "allow ec2:DescribeInstances" },
+    { INSTANCES, "403 Forbidden",
+      EC2_ERROR("UnauthorizedOperation",
+                "You are not authorized to perform this operation. User: "
+                "arn:aws:iam::123456789012:user/dev is not authorized to "
+                "perform: ec2:DescribeInstances with an explicit deny in a "
+                "service control policy. Encoded authorization failure "
+                "message: QUJDREVG"),
+      FINAL, EICE_E_AWS_DENIED, "UnauthorizedOperation",
+      "ec2:DescribeInstances (an explicit deny in a service control policy) "
+      "as arn:aws:iam::123456789012:user/dev",
+      "remove the deny of ec2:DescribeInstances" },
     { INSTANCES, "403 Forbidden",
       EC2_ERROR("UnauthorizedOperation",
                 "You are not authorized to perform this operation."),
@@ -1068,8 +1079,9 @@ static const fault faults[] = {
                 "to perform: sts:AssumeRole on resource: "
                 "arn:aws:iam::123456789012:role/Jump with an explicit deny"),
       FINAL, EICE_E_AWS_DENIED, "AccessDenied",
-      "sts:AssumeRole on arn:aws:iam::123456789012:role/Jump as "
-      "arn:aws:iam::123456789012:user/dev, by an explicit deny",
+      "sts:AssumeRole (an explicit deny) on "
+      "arn:aws:iam::123456789012:role/Jump as "
+      "arn:aws:iam::123456789012:user/dev",
       "remove the deny of sts:AssumeRole on arn:aws:iam::123456789012:role/"
       "Jump" },
     { PUSH, "400 Bad Request",

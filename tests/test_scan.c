@@ -879,7 +879,60 @@ static void test_ini_cut(void)
     }
 }
 
+/* The sentences of "Troubleshoot access denied error messages" in IAM's guide,
+ * and what services make of them. */
+static void test_denial(void)
+{
+#define USER "User: arn:aws:iam::1:user/d is not authorized to perform: "
+    static const struct {
+        const char *message;
+        const char *put; /* NULL: no denial */
+        bool deny;
+    } rows[] = {
+        {USER "ec2:A on resource: arn:r because no identity-based policy "
+              "allows the ec2:A action",
+         "not allowed to do ec2:A (no identity-based policy allows it) on "
+         "arn:r as arn:aws:iam::1:user/d", false},
+        {USER "s:B with an explicit deny in a service control policy",
+         "not allowed to do s:B (an explicit deny in a service control "
+         "policy) as arn:aws:iam::1:user/d", true},
+        {"You are not authorized to perform this operation. " USER
+         "ec2:C on resource: arn:r with an explicit deny in a permissions "
+         "boundary. Encoded authorization failure message: eA",
+         "not allowed to do ec2:C (an explicit deny in a permissions "
+         "boundary) on arn:r as arn:aws:iam::1:user/d", true},
+        {USER "s:D on resource: arn:r.",
+         "not allowed to do s:D on arn:r as arn:aws:iam::1:user/d", false},
+        {USER "s:E with an explicit deny",
+         "not allowed to do s:E (an explicit deny) as arn:aws:iam::1:user/d",
+         true},
+        {"is not authorized to perform: s:F", "not allowed to do s:F", false},
+        {"You are not authorized to perform this operation.", NULL, false},
+        {"User: ", NULL, false},
+        {"to perform: ", NULL, false},
+        {"", NULL, false},
+    };
+#undef USER
+    size_t i;
+
+    for (i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char memory[256];
+        eice_denial d;
+        eice_buf b;
+
+        eice_buf_init(&b, memory, sizeof memory);
+        CHECK_INT(eice_denial_read(eice_str_c(rows[i].message), &d),
+                  rows[i].put != NULL);
+        CHECK_INT(d.deny, rows[i].deny);
+        if (rows[i].put != NULL) {
+            eice_put_denial(&b, &d);
+            CHECK_TEXT(eice_buf_c(&b), rows[i].put);
+        }
+    }
+}
+
 static const test_case tests[] = {
+    {"scan: denials of IAM", test_denial},
     {"scan: JSON accepted", test_json_good},
     {"scan: JSON refused", test_json_bad},
     {"scan: JSON cut anywhere", test_json_cut},

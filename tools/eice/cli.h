@@ -272,6 +272,9 @@ typedef struct cli_call {
     eice_call call;
     eice_params params;
     char text[1536];       /* of the parameters */
+    char message[4096];    /* of a denial, encoded */
+    eice_buf encoded;
+    char why[400];         /* what cli_explain found in it, or "" */
     bool asked;
     eice_item *items;
     size_t count;
@@ -283,6 +286,25 @@ void cli_call_start(cli_run *r, cli_call *a);
 /* Until all that were asked are done; false when one of them failed. */
 bool cli_call_wait(cli_run *r, cli_call *asks, size_t count);
 void cli_call_end(cli_call *a);
+
+/* ---- allowed.c --------------------------------------------------------- */
+
+/* Begins a call that asks whether an operation would be allowed: `on` a
+ * subnet, endpoint, group or instance. `peer` is the group to be let in or
+ * out, or the address type of an endpoint. Operations that only read need
+ * neither. */
+void cli_dry_run(cli_call *a, eice_op op, const char *on, const char *peer,
+                 unsigned port);
+/* Makes it: 1 yes, 0 no (a->call.error and a->why say more), -1 another
+ * failure. */
+int cli_allowed(cli_run *r, cli_call *a);
+/* Of calls that are done: decodes the messages of those that were denied. */
+void cli_explain(cli_run *r, cli_call *asks, size_t count);
+/* Is the denial an explicit one, against which no allow helps? `whose`: who
+ * can change that. */
+bool cli_denied(const eice_error *e, const char **whose);
+
+/* ---- facts.c: what is there -------------------------------------------- */
 
 /* As eice_item_get; "" where there is no item. Returns `out`. */
 const char *cli_fact(const eice_item *item, const char *path, char *out,

@@ -22,6 +22,13 @@ typedef struct finding {
     char cause[400];
     char fix[600];
     char permission[96]; /* the least that is missing */
+    char why[400];       /* more about a denial */
+    eice_op op;          /* that the fix needs, with `on` and `peer` as for
+                            cli_dry_run; unless `on` is "" */
+    char on[64];
+    char peer[64];
+    int may;             /* carry out the fix: 1 yes, 0 no, else unknown */
+    char may_not[800];
     int class_;          /* when it is not the rung's */
     uint32_t ms;         /* 0: not measured */
 } finding;
@@ -78,6 +85,7 @@ static void put(char *to, size_t cap, const char *format, va_list args)
 PUTTER(seen, evidence)
 PUTTER(because, cause)
 PUTTER(mend, fix)
+PUTTER(asked, why)
 
 static verdict failed_with(finding *f, const eice_error *e)
 {
@@ -91,19 +99,45 @@ static verdict failed_with(finding *f, const eice_error *e)
     return V_FAIL;
 }
 
-/* A call that IAM refused names what is missing. */
-static verdict call_failed(finding *f, const cli_call *a)
+/* IAM said no: what is missing, or in the way, and who can change that. */
+static void denied(const doctor *d, finding *f, const eice_error *e,
+                   const char *permission, const char *on)
 {
+    const char *whose;
+    const bool deny = cli_denied(e, &whose);
+
+    f->class_ = CLASS_PERMISSION;
+    snprintf(f->permission, sizeof f->permission, "%s", permission);
+    because(f, "the identity lacks a permission%s",
+            deny ? ": a policy denies it, perhaps under a condition"
+                 : ", or a condition of it is not met");
+    mend(f, deny ? "remove the deny of %s%s%s, or meet its condition"
+                 : "allow %s%s%s (eice policy %s shows how)",
+         permission, on[0] != 0 ? " on " : "", on, d->c->conn.target);
+    mend(f, ": that is for %s", whose);
+}
+
+/* A call that failed: one that IAM refused names what is missing. */
+static verdict call_failed(const doctor *d, finding *f, const cli_call *a)
+{
+    char permission[sizeof f->permission];
+
     if (a->call.error.code == EICE_E_AWS_DENIED) {
-        f->class_ = CLASS_PERMISSION;
-        snprintf(f->permission, sizeof f->permission, "%s:%s",
+        snprintf(permission, sizeof permission, "%s:%s",
                  eice_service_name(eice_op_service(a->call.op)),
                  eice_op_name(a->call.op));
-        because(f, "the identity lacks a permission");
-        mend(f, "allow %s in its IAM policy (see eice policy)",
-             f->permission);
+        denied(d, f, &a->call.error, permission, "");
+        snprintf(f->why, sizeof f->why, "%s", a->why);
     }
     return failed_with(f, &a->call.error);
+}
+
+/* The call that carries out the fix. */
+static void needs(finding *f, eice_op op, const char *on, const char *peer)
+{
+    f->op = op;
+    snprintf(f->on, sizeof f->on, "%s", on);
+    snprintf(f->peer, sizeof f->peer, "%s", peer);
 }
 
 /* ---- AWS --------------------------------------------------------------- */
@@ -203,7 +237,7 @@ static verdict look_instance(const doctor *d, finding *f)
     size_t i;
 
     if (a->call.error.code != EICE_OK) {
-        return call_failed(f, a);
+        return call_failed(d, f, a);
     }
     if (d->f.instance == NULL) {
         seen(f, "nothing is called %s in %s of account %s",
@@ -294,6 +328,7 @@ static verdict no_endpoint(const doctor *d, finding *f)
              eice_item_get(&a->items[0], "vpcId", vpc, sizeof vpc));
     }
     because(f, "the VPC of the instance has no EC2 Instance Connect Endpoint");
+    needs(f, EICE_OP_CREATE_ENDPOINT, d->f.subnet, "");
     mend(f, "aws ec2 create-instance-connect-endpoint --subnet-id %s "
             "--region %s",
          d->f.subnet, d->region);
@@ -308,7 +343,7 @@ static verdict look_endpoint(const doctor *d, finding *f)
     char why[200];
 
     if (d->f.ask[CLI_ASK_ENDPOINTS].call.error.code != EICE_OK) {
-        return call_failed(f, &d->f.ask[CLI_ASK_ENDPOINTS]);
+        return call_failed(d, f, &d->f.ask[CLI_ASK_ENDPOINTS]);
     }
     if (e == NULL) {
         return no_endpoint(d, f);
@@ -331,6 +366,9 @@ static verdict look_endpoint(const doctor *d, finding *f)
     if (strncmp(state, "create-f", 8) == 0
         || strncmp(state, "delete", 6) == 0) {
         because(f, "it is of no use%s%s", why[0] != 0 ? ": " : "", why);
+        needs(f, state[0] == 'c' ? EICE_OP_DELETE_ENDPOINT
+                                 : EICE_OP_CREATE_ENDPOINT,
+              state[0] == 'c' ? id : d->f.subnet, "");
         mend(f, "%s%s%s%saws ec2 create-instance-connect-endpoint "
                 "--subnet-id %s --region %s",
              state[0] == 'c' ? "aws ec2 delete-instance-connect-endpoint "
@@ -363,6 +401,7 @@ static verdict look_family(const doctor *d, finding *f)
     if ((six && (type[0] == 0 || strcmp(type, "ipv4") == 0))
         || (!six && strcmp(type, "ipv6") == 0)) {
         because(f, "the endpoint does not speak %s", six ? "IPv6" : "IPv4");
+        needs(f, EICE_OP_MODIFY_ENDPOINT, d->f.endpoint_id, "dualstack");
         mend(f, "aws ec2 modify-instance-connect-endpoint "
                 "--instance-connect-endpoint-id %s --ip-address-type "
                 "dualstack --region %s",
@@ -384,7 +423,7 @@ static verdict groups_known(const doctor *d, finding *f)
     if (a->call.error.code == EICE_OK) {
         return V_OK;
     }
-    (void)call_failed(f, a);
+    (void)call_failed(d, f, a);
     f->class_ = 0;
     return V_WARN;
 }
@@ -418,6 +457,8 @@ static verdict look_groups(const doctor *d, finding *f, bool egress)
                   : "in from the endpoint");
     because(f, "a security group of the %s is closed",
             egress ? "endpoint" : "instance");
+    needs(f, egress ? EICE_OP_AUTHORIZE_EGRESS : EICE_OP_AUTHORIZE_INGRESS,
+          rule.group, rule.peer);
     mend(f, "aws ec2 authorize-security-group-%s --group-id %s "
             "--ip-permissions IpProtocol=tcp,FromPort=%u,ToPort=%u,"
             "UserIdGroupPairs=[{GroupId=%s}] --region %s",
@@ -612,6 +653,8 @@ static verdict look_permissions(const doctor *d, finding *f)
                  eice_service_name(eice_op_service(a->call.op)),
                  eice_op_name(a->call.op));
             any = true;
+            asked(f, "%s%s", f->why[0] != 0 && a->why[0] != 0 ? "; " : "",
+                  a->why);
         }
     }
     if (any) {
@@ -669,24 +712,23 @@ static verdict look_quota(const doctor *d, finding *f)
     return V_OK;
 }
 
-static void denied(const doctor *d, finding *f, const char *action,
-                   const char *kind, const char *id)
+static void denied_on(const doctor *d, finding *f, const char *permission,
+                      const char *kind, const char *id)
 {
-    f->class_ = CLASS_PERMISSION;
-    snprintf(f->permission, sizeof f->permission, "%s", action);
-    because(f, "the identity lacks a permission, or a condition of it is "
-               "not met");
-    mend(f, "allow %s on arn:%s:ec2:%s:%s:%s/%s (see eice policy)", action,
-         d->f.who.partition,
-         d->region, d->f.who.account, kind, id);
+    char arn[256];
+
+    snprintf(arn, sizeof arn, "arn:%s:ec2:%s:%s:%s/%s", d->f.who.partition,
+             d->region, d->f.who.account, kind, id);
+    denied(d, f, &d->error, permission, arn);
 }
 
 static verdict look_push(const doctor *d, finding *f)
 {
     if (ended_at(d, EICE_STAGE_PUSH)) {
         if (d->error.code == EICE_E_AWS_DENIED) {
-            denied(d, f, "ec2-instance-connect:SendSSHPublicKey", "instance",
-                   d->f.id);
+            denied_on(d, f, "ec2-instance-connect:SendSSHPublicKey",
+                      "instance", d->f.id);
+            asked(f, "asked for with ec2:osuser=%s", d->user);
         }
         return failed_with(f, &d->error);
     }
@@ -695,11 +737,16 @@ static verdict look_push(const doctor *d, finding *f)
 
 static verdict look_upgrade(const doctor *d, finding *f)
 {
+    const uint32_t life = d->c->conn.max_tunnel_duration_s;
+
     if (d->tried && d->error.code != EICE_E_UPGRADE_QUOTA
         && (ended_at(d, EICE_STAGE_UPGRADE) || on_the_way(&d->error))) {
         if (d->error.code == EICE_E_UPGRADE_DENIED) {
-            denied(d, f, "ec2-instance-connect:OpenTunnel",
-                   "instance-connect-endpoint", d->f.endpoint_id);
+            denied_on(d, f, "ec2-instance-connect:OpenTunnel",
+                      "instance-connect-endpoint", d->f.endpoint_id);
+            asked(f, "asked for with remotePort=%u privateIpAddress=%s "
+                     "maxTunnelDuration=%u",
+                  d->port, d->f.address, life != 0 ? (unsigned)life : 3600u);
         }
         return failed_with(f, &d->error);
     }
@@ -877,10 +924,16 @@ static void report(doctor *d, const rung *r, verdict v, const finding *f)
         json_field("cause", f->cause);
         json_field("fix", f->fix);
         json_field("permission", f->permission);
+        json_field("why", f->why);
+        if (f->may >= 0) {
+            printf(",\"may\":%s", f->may == 1 ? "true" : "false");
+        }
+        json_field("may_not", f->may_not);
         putchar('}');
         return;
     }
-    printf("%s %-13s %s", sign(v), r->name, f->evidence);
+    printf("%s %-13s%s%s", sign(v), r->name, f->evidence[0] != 0 ? " " : "",
+           f->evidence);
     if (f->ms != 0) {
         printf(" (%u ms)", (unsigned)f->ms);
     }
@@ -894,7 +947,38 @@ static void report(doctor *d, const rung *r, verdict v, const finding *f)
     if (f->permission[0] != 0) {
         printf("  needs: %s\n", f->permission);
     }
+    if (f->why[0] != 0) {
+        printf("  why:   %s\n", f->why);
+    }
+    if (f->may >= 0) {
+        printf("  may:   %s%s\n",
+               f->may == 1 ? "this identity may do that (dry run)"
+                           : "not this identity: ",
+               f->may_not);
+    }
     fflush(stdout);
+}
+
+/* May this identity carry out the fix? Asked by a dry run. */
+static void try_fix(doctor *d, finding *f)
+{
+    const char *whose;
+    cli_call *a;
+
+    f->may = -1;
+    if (f->on[0] == 0 || (a = (cli_call *)malloc(sizeof *a)) == NULL) {
+        return;
+    }
+    cli_dry_run(a, f->op, f->on, f->peer, d->port);
+    f->may = cli_allowed(&d->r, a);
+    if (f->may == 0) {
+        (void)cli_denied(&a->call.error, &whose);
+        snprintf(f->may_not, sizeof f->may_not, "%s%s%s; ask %s",
+                 a->call.error.text, a->why[0] != 0 ? "; " : "", a->why,
+                 whose);
+    }
+    cli_call_end(a);
+    free(a);
 }
 
 /* False: the ladder ends here. */
@@ -908,6 +992,7 @@ static bool climb(doctor *d, size_t from, size_t to)
 
         memset(&f, 0, sizeof f);
         v = ladder[i].look(d, &f);
+        try_fix(d, &f);
         report(d, &ladder[i], v, &f);
         if (v == V_FAIL && !d->failed) {
             d->failed = true;
@@ -949,10 +1034,10 @@ static void look_at_aws(doctor *d)
         if (cli_facts_find(&d->f, &d->r)) {
             cli_facts_around(&d->f, &d->r);
         }
+        cli_explain(&d->r, d->f.ask, CLI_ASK_COUNT);
         d->clock_offset = eice_conn_clock_offset(d->r.conn);
     }
     take_trail(d);
-    cli_run_disconnect(&d->r);
     d->connect_at = d->trail_count;
 }
 
@@ -1057,6 +1142,7 @@ int cli_doctor(cli *c)
         }
         look_at_aws(d);
         if (climb(d, 0, FIRST_CONNECTED) && d->r.signal == 0) {
+            cli_run_disconnect(&d->r);
             connect_target(d);
             (void)climb(d, FIRST_CONNECTED, RUNGS);
         }

@@ -6,6 +6,7 @@ void cli_call_begin(cli_call *a, eice_op op)
     memset(a, 0, sizeof *a);
     a->call.op = op;
     eice_params_init(&a->params, a->text, sizeof a->text);
+    eice_buf_init(&a->encoded, a->message, sizeof a->message);
 }
 
 /* The answer's memory goes with the answer: items are copied. */
@@ -36,6 +37,7 @@ void cli_call_start(cli_run *r, cli_call *a)
     a->call.param_count = a->params.count;
     a->call.item = a->call.item != NULL ? a->call.item : keep;
     a->call.user = a;
+    a->call.encoded = &a->encoded;
     (void)eice_conn_call(r->conn, &a->call);
     a->asked = true;
 }

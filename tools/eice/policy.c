@@ -402,37 +402,18 @@ static bool whose(policy *p, cli_run *r)
 
 /* ---- --check: dry runs ------------------------------------------------- */
 
-/* What a call needs to be looked at by IAM at all. */
-static void needed(cli_call *a, const subject *s)
+/* On what an operation is tried. */
+static const char *object_of(eice_op op, const subject *s)
 {
-    switch (a->call.op) {
+    switch (op) {
     case EICE_OP_CREATE_ENDPOINT:
-        eice_param(&a->params, "SubnetId", eice_str_c(s->subnet));
-        break;
+        return s->subnet;
     case EICE_OP_DELETE_ENDPOINT:
-        eice_param(&a->params, "InstanceConnectEndpointId",
-                   eice_str_c(s->endpoint[0] != 0 ? s->endpoint
-                                                  : "eice-00000000000000000"));
-        break;
-    case EICE_OP_AUTHORIZE_INGRESS:
-    case EICE_OP_AUTHORIZE_EGRESS:
-    case EICE_OP_REVOKE_INGRESS:
-    case EICE_OP_REVOKE_EGRESS:
-        eice_param(&a->params, "GroupId", eice_str_c(s->group));
-        eice_param(&a->params, "IpPermissions.1.IpProtocol",
-                   eice_str_c("tcp"));
-        eice_param(&a->params, "IpPermissions.1.FromPort", eice_str_c("22"));
-        eice_param(&a->params, "IpPermissions.1.ToPort", eice_str_c("22"));
-        eice_param(&a->params, "IpPermissions.1.IpRanges.1.CidrIp",
-                   eice_str_c("192.0.2.1/32"));
-        break;
+        return s->endpoint[0] != 0 ? s->endpoint : "eice-00000000000000000";
     case EICE_OP_CREATE_TAGS:
-        eice_param(&a->params, "ResourceId.1", eice_str_c(s->instance));
-        eice_param(&a->params, "Tag.1.Key", eice_str_c("eice"));
-        eice_param(&a->params, "Tag.1.Value", eice_str_c("check"));
-        break;
+        return s->instance;
     default:
-        break;
+        return s->group;
     }
 }
 
@@ -451,65 +432,78 @@ static eice_op op_of(eice_str action)
     return EICE_OP_COUNT;
 }
 
-/* 1: allowed, 0: not, -1: nobody can tell without doing it. */
-static int allowed(policy *p, cli_run *r, eice_str action)
+/* As cli_allowed; -1 too where nobody can tell without doing it. */
+static int ask(policy *p, cli_run *r, eice_str action, cli_call *a)
 {
     const eice_op op = op_of(action);
+    const subject *s = &p->subjects[0];
     const bool changes = op != EICE_OP_COUNT
                          && strncmp(eice_op_name(op), "Describe", 8) != 0
                          && strncmp(eice_op_name(op), "Get", 3) != 0;
-    cli_call *a;
-    int answer = -1;
 
     if (op == EICE_OP_COUNT || (changes && p->count == 0)) {
         return -1;
     }
-    a = (cli_call *)malloc(sizeof *a);
-    if (a == NULL) {
-        return -1;
+    cli_dry_run(a, op, object_of(op, s), s->group, 22);
+    return cli_allowed(r, a);
+}
+
+static void put_answer(const policy *p, eice_str action, int is,
+                       const cli_call *a, bool first)
+{
+    static const char *const words[] = {"unknown", "missing", "allowed"};
+    const char *why = is == 0 ? a->call.error.text : "";
+
+    printf(p->c->json ? "%s{\"action\":\"%.*s\",\"is\":\"%s\""
+                      : "%s%-50.*s %s",
+           !p->c->json ? "" : first ? "[" : ",", (int)action.len, action.ptr,
+           words[is + 1]);
+    if (!p->c->json) {
+        puts(is < 0 ? " (no dry run: eice doctor tries it)" : "");
+        if (is == 0) {
+            printf("  %s\n", why);
+        }
+        if (a->why[0] != 0) {
+            printf("  %s\n", a->why);
+        }
+        return;
     }
-    cli_call_begin(a, op);
-    a->call.dry_run = true;
-    needed(a, &p->subjects[0]);
-    cli_call_start(r, a);
-    if (cli_call_wait(r, a, 1)) {
-        answer = 1;
-    } else if (a->call.error.code == EICE_E_AWS_DENIED) {
-        answer = 0;
+    if (is == 0) {
+        fputs(",\"why\":", stdout);
+        cli_json_text(stdout, why);
     }
-    cli_call_end(a);
-    free(a);
-    return answer;
+    if (a->why[0] != 0) {
+        fputs(",\"decoded\":", stdout);
+        cli_json_text(stdout, a->why);
+    }
+    putchar('}');
 }
 
 static int check(policy *p, cli_run *r)
 {
-    static const char *const words[] = {"unknown", "missing", "allowed"};
+    cli_call *a = (cli_call *)malloc(sizeof *a);
     int status = CLI_OK;
     bool first = true;
     size_t i;
 
-    for (i = 0; i < STATEMENTS; i++) {
+    for (i = 0; a != NULL && i < STATEMENTS; i++) {
         eice_str rest = eice_str_c(statements[i].actions);
 
         while ((statements[i].uses & p->use) != 0 && rest.len > 0) {
             const eice_str action = eice_str_cut(&rest, ' ');
-            const int is = allowed(p, r, action);
+            int is;
 
-            printf(p->c->json ? "%s{\"action\":\"%.*s\",\"is\":\"%s\"}"
-                              : "%s%-50.*s %s",
-                   !p->c->json ? "" : first ? "[" : ",", (int)action.len,
-                   action.ptr, words[is + 1]);
-            fputs(p->c->json ? ""
-                  : is < 0   ? " (no dry run: eice doctor tries it)\n"
-                             : "\n",
-                  stdout);
+            cli_call_begin(a, EICE_OP_COUNT);
+            is = ask(p, r, action, a);
+            put_answer(p, action, is, a, first);
             status = is == 0 ? CLI_FAILED : status;
             first = false;
+            cli_call_end(a);
         }
     }
+    free(a);
     fputs(p->c->json ? "]\n" : "", stdout);
-    return status;
+    return a != NULL ? status : CLI_FAILED;
 }
 
 /* ---- the command ------------------------------------------------------- */

@@ -89,26 +89,53 @@ def decode(secret, text):
     raise ApiError("InvalidAuthorizationMessageException", "Message is not valid")
 
 
+def _items(values):
+    return {"items": [{"value": str(value)} for value in iam.as_list(values)]}
+
+
+def _statement(statement):
+    """A statement that denied, as the decoded message shows it."""
+    return {"statementId": statement.get("Sid", ""), "effect": "DENY",
+            "principals": {"items": []}, "principalGroups": {"items": []},
+            "actions": _items(statement.get("Action", statement.get("NotAction"))),
+            "resources": _items(statement.get("Resource", statement.get("NotResource"))),
+            "conditions": {"items": [
+                {"key": key, "values": _items(values)}
+                for keys in statement.get("Condition", {}).values()
+                for key, values in keys.items()]}}
+
+
 def _report(call, decision, action, resource, context):
     return {"allowed": False, "explicitDeny": decision.explicit,
-            "matchedStatements": {"items": [{"statementId": s} for s in decision.sids]},
+            "matchedStatements": {"items": [_statement(s) for s in decision.statements]},
             "failures": {"items": []},
             "context": {"principal": {"id": call.identity.user_id, "arn": call.identity.arn},
                         "action": action, "resource": resource, "conditions": {"items": [
-                            {"key": k, "values": {"items": [{"value": str(w)}
-                                                            for w in iam.as_list(v)]}}
+                            {"key": k, "values": _items(v)}
                             for k, v in context.items() if v is not None]}}}
+
+
+def _policies(call):
+    """(kind, documents) of each policy that has to allow a call. The first that does not is
+    named, an explicit deny before a missing allow."""
+    entry = call.identity.entry
+    return [*((kind, iam.as_list(document)) for kind, document in entry["guards"].items()),
+            ("identity-based policy", iam.as_list(entry["policy"]))]
 
 
 def authorize(call, action, resource, context):
     """Raises the service's denial unless the caller's policies allow it."""
     context = {**global_keys(call), **context}
-    decision = iam.decide(iam.as_list(call.identity.entry["policy"]), action, resource, context)
-    if decision.allowed:
+    decisions = [(iam.decide(documents, action, resource, context), kind)
+                 for kind, documents in _policies(call)]
+    refused = sorted(((d, kind) for d, kind in decisions if not d.allowed),
+                     key=lambda one: not one[0].explicit)
+    if not refused:
         return
+    decision, kind = refused[0]
     on = "" if resource == "*" else f" on resource: {resource}"
-    why = (" with an explicit deny in an identity-based policy" if decision.explicit else
-           f" because no identity-based policy allows the {action} action")
+    why = (f" with an explicit deny in {'an' if kind[0] in 'aeiou' else 'a'} {kind}"
+           if decision.explicit else f" because no {kind} allows the {action} action")
     code, status, form = call.service.DENIED
     text = form.format(
         text=f"User: {call.identity.arn} is not authorized to perform: {action}{on}{why}",

@@ -190,15 +190,21 @@ class Commands:
             entry.update({k: parse_value(v) for k, v in fields.items()})
             return dict(entry)
 
-    def policy(self, credential, document=None):
-        """show or replace a policy: credential=NAME document=JSON, a list of them, allow or deny"""
+    def policy(self, credential, document=None, kind=None):
+        """show or replace a policy: credential=NAME document=JSON, a list of them, allow or deny;
+        kind="service control policy" and the like: one that has to allow besides"""
         entry = self.world.credential(credential)
         if entry is None:
             raise ValueError(f"no credential is called '{credential}'")
         if document is not None:
             given = SHORT_POLICIES.get(document) if isinstance(document, str) else None
             given = given or iam.as_list(parse_value(document))
-            entry["policy"] = [iam.check(d) for d in given]
+            given = [iam.check(d) for d in given]
+            if kind is not None:
+                entry["guards"][kind] = given
+                return given
+            entry["policy"] = given
+            entry["guards"].clear()
         return entry["policy"]
 
     def boot(self, id, how="reboot", size=65536):

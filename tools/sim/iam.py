@@ -188,12 +188,12 @@ def _applies(statement, action, resource, context):
 
 
 class Decision:
-    """`allowed`, or else whether a Deny said so; `sids` of the statements that decided."""
+    """`allowed`, or else whether a Deny said so; the `statements` that denied."""
 
-    def __init__(self, allowed, denied, sids):
+    def __init__(self, allowed, denying):
         self.allowed = allowed
-        self.explicit = denied
-        self.sids = sids
+        self.explicit = bool(denying)
+        self.statements = denying
 
 
 def decide(documents, action, resource, context):
@@ -203,9 +203,8 @@ def decide(documents, action, resource, context):
     for document in documents:
         for statement in as_list(document["Statement"]):
             if _applies(statement, action, resource, context):
-                hits[statement["Effect"]].append(statement.get("Sid", ""))
-    denied = bool(hits["Deny"])
-    return Decision(bool(hits["Allow"]) and not denied, denied, hits["Deny" if denied else "Allow"])
+                hits[statement["Effect"]].append(statement)
+    return Decision(bool(hits["Allow"]) and not hits["Deny"], hits["Deny"])
 
 
 def allowed(policy, action, resource, context):

@@ -240,7 +240,7 @@ def credential(name, key, arn, user_id, policy_, token=False, expires_in=None):
     expires = None if expires_in is None else time.time() + expires_in
     return {"name": name, "access_key": key, "secret": secrets.token_urlsafe(30),
             "token": secrets.token_urlsafe(9) + "/+" + "A" * 700 + "==" if token else None,
-            "expires": expires, "arn": arn, "user_id": user_id, "policy": policy_}
+            "expires": expires, "arn": arn, "user_id": user_id, "policy": policy_, "guards": {}}
 
 
 def default_credentials():
@@ -420,6 +420,7 @@ class World:
             self.data.update(data)
             for entry in self.data["credentials"]:
                 entry["policy"] = policies.get(entry["access_key"], entry["policy"])
+                entry["guards"].clear()
             self.keys.clear()
             self.launches.clear()
 
