@@ -13,6 +13,7 @@ import time
 
 from e2elib import check, contains, equal, eventually, main, matches, test
 
+CONFIG = "conf/eice/config"
 LONELY = "i-0123456789abcde15"
 LONELY_GROUP = "sg-0f00ba4f00ba4f0aa"
 LONELY_VPC = "vpc-0ddd3333eee4444aa"
@@ -50,11 +51,16 @@ def only(w, *names):
             entry["state"] = "stopped"
 
 
+def text_of(w, path):
+    with open(w.path(path), encoding="utf-8") as f:
+        return f.read()
+
+
 def settings(w, name):
-    with open(w.path("conf", "eice", "config"), encoding="utf-8") as f:
-        sections = re.split(r"^\[(.*)\]\n", f.read(), flags=re.M)
+    sections = re.split(r"^\[(.*)\]\n", text_of(w, CONFIG), flags=re.M)
     found = dict(zip(sections[1::2], sections[2::2]))
-    return dict(line.split(" = ") for line in found[name].splitlines()) if name in found else None
+    return dict(line.split(" = ") for line in found[name].splitlines()
+                if line[0] != "#") if name in found else None
 
 
 # by flags
@@ -108,6 +114,80 @@ def undone(w):
     w.sim.ctl("clear")
     enroll(w, "--yes", "--undo").expect(0)
     equal(changed(w), [], "what is left to undo")
+
+
+@test
+def undone_to_the_letter(w):
+    """Files are as they were before; --json tells what went, and a second time nothing."""
+    before = {CONFIG: "# mine\n[box]\ntarget = web-1",
+              ".ssh/config": "Host other\n    User x"}
+    for path, text in before.items():
+        w.write(path, text)
+    rows = json.loads(enroll(w, "--yes", "--ssh-config", "--json", "me@web-1", "lonely",
+                             "-l", "ec2-user", "--no-test").expect(0).text)
+    equal([r["user"] for r in rows], ["me", "ec2-user"], "logins")
+    for path, text in before.items():
+        check(text_of(w, path).startswith(text + "\n"), f"{path} before")
+    [made] = endpoints(w)
+    rows = json.loads(enroll(w, "--yes", "--undo", "--json").expect(0).text)
+    equal([(r["kind"], r["name"]) for r in rows if r["kind"] != "rule"],
+          [("endpoint", made["id"]), ("section", "[web-1]"), ("section", "[lonely]"),
+           ("stanza", "Host web-1"), ("stanza", "Host lonely")], "what is told")
+    check(all(re.match("sgr-", r["name"]) for r in rows if r["kind"] == "rule"), str(rows))
+    for path, text in before.items():
+        equal(text_of(w, path), text + "\n", path)
+    equal(json.loads(enroll(w, "--yes", "--undo", "--json").expect(0).text), [
+        {"kind": "endpoint", "name": made["id"]}] if endpoints(w) else [], "the second time")
+
+
+@test
+def undone_around_others(w):
+    """What was added or changed by hand stays, and is told; so does what is of another Region."""
+    enroll(w, "--yes", "--ssh-config", "--no-test", "web-1", "app & web-2").expect(0)
+    far = text_of(w, CONFIG).replace("[web-1]", "[far]").split("[app")[0]
+    far = far.replace(" eu-west-1 ", " us-east-1 ")
+    mine = text_of(w, CONFIG).replace("user = ec2-user", "# who\nuser = bob") + far
+    w.write(CONFIG, mine)
+    w.write(".ssh/config", text_of(w, ".ssh/config").replace(
+        "    User ec2-user\n", "    User ec2-user\n    LogLevel ERROR\n"))
+    enroll(w, "--yes", "--no-test", "app & web-2").expect(0)
+    equal(text_of(w, CONFIG), mine, "enrolled again")
+    done = enroll(w, "--yes", "--undo").expect(0)
+    contains(done.err, "added by hand:\n  # who\n  user = bob\n", "what is left of the section")
+    contains(done.err, "added by hand:\n  LogLevel ERROR\n", "what is left of the stanza")
+    equal(text_of(w, CONFIG), "[web-1]\n# who\nuser = bob\n" + far, "the configuration")
+    equal(text_of(w, ".ssh/config"), "Host web-1\n    LogLevel ERROR\n", "the stanza")
+    enroll(w, "--yes", "--no-test", "web-1").expect(0)
+    equal(settings(w, "web-1")["user"], "bob", "what was changed by hand is asked for no more")
+
+
+@test(seconds=60)
+def undo_killed(w):
+    """After each step; run again it goes on to the same end."""
+    for action in ("DescribeSecurityGroupRules", "RevokeSecurityGroupIngress",
+                   "DeleteInstanceConnectEndpoint"):
+        w.sim.world.restore(w.original)
+        enroll(w, "--yes", "--ssh-config", "--no-test", "lonely").expect(0)
+        w.sim.ctl("clear")
+        process = w.spawn("enroll", "--yes", "--undo", "lonely", env=environment(w), stderr=-3)
+        eventually(lambda a=action: len(w.requests(a)) > 0, True, action, 20)
+        process.kill()
+        process.wait()
+        enroll(w, "--yes", "--undo", "lonely").expect(0)
+        equal(rules(w), [], f"rules after {action}")
+        check(all(e["state"].startswith("delete") for e in endpoints(w)), f"after {action}")
+        equal((text_of(w, CONFIG), text_of(w, ".ssh/config")), ("", ""), f"files after {action}")
+
+
+@test
+def logins(w):
+    """user@ is its own target's, -l is the others', else each image's."""
+    def users(*words):
+        return [r["user"] for r in json.loads(enroll(w, "--yes", "--json", "--no-test",
+                                                     *words).expect(0).text)]
+    equal(users("root@web-1", "app & web-2"), ["root", "ubuntu"], "user@")
+    equal(users("app & web-2", "a@b@web-1", "-l", "x"), ["x", "a@b"], "user@ and -l")
+    equal(users("web-1", "app & web-2"), ["a@b", "x"], "as the last time")
 
 
 @test
@@ -317,7 +397,7 @@ def with_arrow_keys(w):
         equal(t.wait(20), 0, "status")
         t.restored("afterwards")
     with open(w.path(".ssh/config"), encoding="utf-8") as f:
-        contains(f.read(), "Host lonely\n    HostName i-0123456789abcde15\n", "the stanza")
+        matches(f.read(), r"Host lonely\n.*\n    HostName i-0123456789abcde15\n", "the stanza")
     check(settings(w, "lonely"), "it is remembered")
 
 

@@ -1071,7 +1071,7 @@ int cli_parse(cli *c, const cli_command *command, int argc, char **argv)
     }
     c->argc = count;
     c->argv = argv;
-    if (count > 0 && !word_in("cp ls endpoint", command->name)) {
+    if (count > 0 && !word_in("cp ls endpoint enroll", command->name)) {
         if (strcmp(command->name, "ssh-config") != 0) {
             cli_split_user(c, &argv[0]);
         }

@@ -494,9 +494,34 @@ void cli_why(cli_run *r, eice_error *e);
 bool cli_config_path(char *out, size_t cap);
 /* What the file says of the target, as far as no option says otherwise. */
 void cli_config_apply(cli *c);
-/* The section of a name anew, with these lines; none takes it out. False:
+/* A value of a section; false, and "": it has none. */
+bool cli_config_get(const char *name, const char *key, char *out, size_t cap);
+/* Is an instance the target of a section? */
+bool cli_config_knows(const char *id);
+
+/* What enroll wrote, and for what; as a filter, `id` NULL: whatever was for
+ * this Region and profile. */
+typedef struct cli_mark {
+    const char *id;
+    const char *region;
+    const char *profile; /* or NULL */
+} cli_mark;
+
+/* The line by which these lines are found again. */
+void cli_mark_put(eice_buf *b, const cli_mark *m, eice_str lines);
+/* The section of a name gets these lines; those of other keys stay. False:
  * reported. */
-bool cli_config_store(const cli *c, const char *name, eice_str lines);
+bool cli_config_store(const cli *c, const char *name, const cli_mark *m,
+                      eice_str lines);
+/* The stanza goes to the end of an ssh_config, unless one with its head is
+ * there. False: reported. */
+bool cli_stanza_store(const cli *c, const char *path, const cli_mark *m,
+                      eice_str lines, bool *there);
+/* Takes away what was written; is told of each head, and of the lines below
+ * that are somebody else's, for the sake of which it stays. */
+typedef void cli_forgot(void *user, eice_str head, eice_str left);
+bool cli_config_forget(const cli *c, const char *path, bool stanza,
+                       const cli_mark *m, cli_forgot *told, void *user);
 
 /* ---- pick.c ------------------------------------------------------------ */
 

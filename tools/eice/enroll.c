@@ -5,42 +5,19 @@
  *
  * What exists already is used, so it can be interrupted and run again. What
  * it makes carries a tag, by which --undo finds exactly that. */
-#include "cli.h"
+#include "enroll.h"
 
-#include <unistd.h>
-
-#define TAG "eice.h:created-by"
 #define POLL_MS 5000u
 #define MANY 512
 
-typedef struct enrolled {
-    char id[32];
-    char name[128];      /* what it is called from now on */
-    char endpoint[40];
-    char login[64];
-    bool made;           /* the endpoint, now */
-    bool opened[2];      /* a rule: into the instance, out of the endpoint */
-    bool tested;
-} enrolled;
-
-typedef struct enrolling {
-    cli *c;
-    cli_run r;
-    cli_facts f;         /* of the target at hand */
-    enrolled *list;
-    size_t count;
-    bool ask;            /* there is somebody who can be asked */
-    eice_conn_opts given; /* as the options say */
-} enrolling;
-
-static void say_name(const enrolling *w, const enrolled *e, const char *what,
+void enroll_say(const enrolling *w, const enrolled *e, const char *what,
                      const char *value)
 {
     cli_say(w->c, "%s: %s%s%s", e->name, what, value[0] != 0 ? " " : "",
             value);
 }
 
-static bool report(const enrolling *w, eice_err code, eice_stage stage,
+bool enroll_report(const enrolling *w, eice_err code, eice_stage stage,
                    const char *what, const char *value, const char *remedy)
 {
     eice_error e;
@@ -53,8 +30,7 @@ static bool report(const enrolling *w, eice_err code, eice_stage stage,
     return false;
 }
 
-/* --yes, or somebody says so. */
-static bool agreed(const enrolling *w, const char *question)
+bool enroll_agreed(const enrolling *w, const char *question)
 {
     return w->c->point.yes || cli_confirm(question);
 }
@@ -68,8 +44,7 @@ static bool calls_open(enrolling *w)
     return cli_run_connect(&w->r) && cli_run_wait(&w->r);
 }
 
-/* One call, its items kept; false: reported. */
-static bool call(enrolling *w, cli_call *a)
+bool enroll_call(enrolling *w, cli_call *a)
 {
     cli_call_start(&w->r, a);
     if (cli_call_wait(&w->r, a, 1)) {
@@ -81,7 +56,7 @@ static bool call(enrolling *w, cli_call *a)
     return false;
 }
 
-static bool look(enrolling *w, const enrolled *e)
+bool enroll_look(enrolling *w, const enrolled *e)
 {
     size_t i;
 
@@ -119,13 +94,16 @@ static bool add(enrolling *w, const eice_item *item, const char *name)
     return true;
 }
 
-/* A named target. Facts tell whether there is just one. */
+/* [user@]target: the last @ divides. Facts tell whether there is just one. */
 static bool add_target(enrolling *w, const char *target)
 {
-    enrolled e;
+    const char *const at = strrchr(target, '@');
 
-    memset(&e, 0, sizeof e);
-    snprintf(e.id, sizeof e.id, "%s", target);
+    if (at != NULL && at > target) {
+        snprintf(w->list[w->count].login, sizeof w->list->login, "%.*s",
+                 (int)(at - target), target);
+        target = at + 1;
+    }
     w->c->conn.target = target;
     cli_facts_free(&w->f);
     memset(&w->f, 0, sizeof w->f);
@@ -135,7 +113,7 @@ static bool add_target(enrolling *w, const char *target)
         return false;
     }
     if (w->f.instance == NULL || w->f.ambiguous) {
-        return report(w, w->f.ambiguous ? EICE_E_AMBIGUOUS
+        return enroll_report(w, w->f.ambiguous ? EICE_E_AMBIGUOUS
                                         : EICE_E_NO_INSTANCE,
                       EICE_STAGE_TARGET, target,
                       w->f.ambiguous ? "several instances have this name"
@@ -210,7 +188,7 @@ static bool choose_of(enrolling *w, const cli_call *a, const cli_call *points)
         chosen[i] = true;
     }
     if (good && a->count == 0) {
-        good = report(w, EICE_E_NO_INSTANCE, EICE_STAGE_TARGET,
+        good = enroll_report(w, EICE_E_NO_INSTANCE, EICE_STAGE_TARGET,
                       "no instance is running in",
                       eice_conn_region(w->r.conn), "pass --region");
     } else if (good && !w->c->all) {
@@ -241,7 +219,7 @@ static bool choose(enrolling *w)
     eice_param_filter(&a[0].params, "instance-state-name",
                       eice_str_c("running"));
     cli_call_start(&w->r, &a[1]);
-    good = call(w, &a[0]);
+    good = enroll_call(w, &a[0]);
     (void)cli_call_wait(&w->r, &a[1], 1); /* without it there is a list, too */
     good = good && choose_of(w, &a[0], &a[1]);
     cli_call_end(&a[0]);
@@ -333,7 +311,7 @@ static bool choose_groups(enrolling *w, cli_call *create)
         }
         cli_call_begin(a, EICE_OP_DESCRIBE_GROUPS);
         eice_param_filter(&a->params, "vpc-id", eice_str_c(w->f.vpc));
-        one = call(w, a) ? pick_item(a, "Security group of the endpoint?",
+        one = enroll_call(w, a) ? pick_item(a, "Security group of the endpoint?",
                                      "groupId", "groupName")
                          : NULL;
         if (one != NULL) {
@@ -365,7 +343,7 @@ static void put_tags(const enrolling *w, cli_call *a, const char *type)
 
     eice_param(&a->params, "TagSpecification.1.ResourceType",
                eice_str_c(type));
-    put_tag(a, 1, eice_str_c(TAG), eice_str_c("eice"));
+    put_tag(a, 1, eice_str_c(ENROLL_TAG), eice_str_c("eice"));
     for (i = 0; i < w->c->point.tags.count; i++) {
         eice_str value = eice_str_c(w->c->point.tags.list[i]);
         const eice_str key = eice_str_cut(&value, '=');
@@ -423,7 +401,7 @@ static bool create(enrolling *w, enrolled *e, eice_error *late)
         && choose_addresses(w, a)) {
         snprintf(question, sizeof question,
                  "Make an EC2 Instance Connect Endpoint in %s?", subnet);
-        good = agreed(w, question);
+        good = enroll_agreed(w, question);
     }
     if (good) {
         eice_param(&a->params, "SubnetId", eice_str_c(subnet));
@@ -440,7 +418,7 @@ static bool create(enrolling *w, enrolled *e, eice_error *late)
         eice_item_get(&a->items[0], "instanceConnectEndpointId", e->endpoint,
                       sizeof e->endpoint);
         e->made = true;
-        say_name(w, e, "made endpoint", e->endpoint);
+        enroll_say(w, e, "made endpoint", e->endpoint);
     }
     cli_call_end(a);
     free(a);
@@ -457,7 +435,7 @@ static bool there_is(enrolling *w, enrolled *e)
         return false;
     }
     snprintf(e->endpoint, sizeof e->endpoint, "%s", w->f.endpoint_id);
-    say_name(w, e, "uses endpoint", e->endpoint);
+    enroll_say(w, e, "uses endpoint", e->endpoint);
     return true;
 }
 
@@ -472,7 +450,7 @@ static bool create_failed(const enrolling *w, const eice_item *item,
              "https://%s.console.aws.amazon.com/vpc/home?"
              "#InstanceConnectEndpointDetails:instanceConnectEndpointId=%s",
              id, eice_conn_region(w->r.conn), id);
-    return report(w, EICE_E_NO_ENDPOINT, EICE_STAGE_ENDPOINT,
+    return enroll_report(w, EICE_E_NO_ENDPOINT, EICE_STAGE_ENDPOINT,
                   "the endpoint could not be made",
                   eice_item_get(item, "stateMessage", why, sizeof why),
                   remedy);
@@ -485,12 +463,12 @@ static bool have_endpoint(enrolling *w, enrolled *e)
 
     memset(&late, 0, sizeof late);
 
-    if (!look(w, e)) {
+    if (!enroll_look(w, e)) {
         return false;
     }
     if (w->f.vpc[0] == 0
         || !eice_item_is(w->f.instance, "instanceState/name", "running")) {
-        return report(w, EICE_E_NOT_RUNNING, EICE_STAGE_TARGET, e->name,
+        return enroll_report(w, EICE_E_NOT_RUNNING, EICE_STAGE_TARGET, e->name,
                       "the instance is not running in a VPC",
                       "start it first");
     }
@@ -502,7 +480,7 @@ static bool have_endpoint(enrolling *w, enrolled *e)
         return true;
     }
     if (late.code != EICE_OK) {
-        if (cli_calls_pause(&w->r, 1000) && look(w, e) && there_is(w, e)) {
+        if (cli_calls_pause(&w->r, 1000) && enroll_look(w, e) && there_is(w, e)) {
             return true;
         }
         cli_report(w->c, &late);
@@ -557,7 +535,7 @@ static bool wait_endpoint(enrolling *w, const enrolled *e)
         const uint64_t waited = eice_posix_now().ms - began;
 
         if (waited >= limit) {
-            return report(w, EICE_E_NO_ENDPOINT, EICE_STAGE_ENDPOINT,
+            return enroll_report(w, EICE_E_NO_ENDPOINT, EICE_STAGE_ENDPOINT,
                           e->endpoint, "not ready in time",
                           "run it again: it goes on waiting");
         }
@@ -600,7 +578,7 @@ static bool open_port(enrolling *w, const cli_group_rule *rule, bool egress)
     eice_param(&a->params, "IpPermissions.1.Groups.1.GroupId",
                eice_str_c(rule->peer));
     put_tags(w, a, "security-group-rule");
-    good = call(w, a);
+    good = enroll_call(w, a);
     cli_call_end(a);
     free(a);
     return good;
@@ -611,7 +589,7 @@ static bool open_rules(enrolling *w, enrolled *e, bool egress)
     cli_group_rule rule;
 
     if (w->f.ask[CLI_ASK_GROUPS].call.error.code != EICE_OK) {
-        say_name(w, e, "its security groups may not be seen:",
+        enroll_say(w, e, "its security groups may not be seen:",
                  w->f.ask[CLI_ASK_GROUPS].call.error.text);
         return true;
     }
@@ -626,8 +604,8 @@ static bool open_rules(enrolling *w, enrolled *e, bool egress)
                 egress ? "outbound of" : "inbound of", rule.group,
                 "allow", port_of(w), egress ? "to" : "from", rule.peer);
     }
-    if (w->c->point.no_rules || !agreed(w, "Add this rule?")) {
-        say_name(w, e, "the rule is missing still", "");
+    if (w->c->point.no_rules || !enroll_agreed(w, "Add this rule?")) {
+        enroll_say(w, e, "the rule is missing still", "");
         return true; /* the test tells what comes of it */
     }
     e->opened[egress] = open_port(w, &rule, egress);
@@ -636,22 +614,30 @@ static bool open_rules(enrolling *w, enrolled *e, bool egress)
 
 /* ---- login, test ------------------------------------------------------- */
 
+/* As user@ or -l says, else as it was before, else as the image is known for.
+ */
 static bool choose_login(enrolling *w, enrolled *e)
 {
     bool carries = true;
     const char *guess = cli_facts_login(&w->f, &carries);
+    const bool said = e->login[0] != 0 || w->given.user != NULL;
+    char known[64];
 
-    if (w->given.user != NULL) {
-        guess = w->given.user;
+    if (cli_config_get(e->name, "user", known, sizeof known)) {
+        guess = known;
     }
-    guess = guess != NULL ? guess : "ec2-user";
-    if (w->c->point.yes || w->given.user != NULL) {
+    guess = w->given.user != NULL ? w->given.user
+            : guess != NULL       ? guess
+                                  : "ec2-user";
+    if (e->login[0] == 0) {
         snprintf(e->login, sizeof e->login, "%s", guess);
-    } else if (!cli_prompt("Login", guess, e->login, sizeof e->login)) {
+    }
+    if (!w->c->point.yes && !said
+        && !cli_prompt("Login", guess, e->login, sizeof e->login)) {
         return false;
     }
     if (!carries) {
-        say_name(w, e, "its image does not carry EC2 Instance Connect:",
+        enroll_say(w, e, "its image does not carry EC2 Instance Connect:",
                  "install the package ec2-instance-connect there");
     }
     return true;
@@ -672,13 +658,13 @@ static bool test_login(enrolling *w, enrolled *e)
     c->conn.endpoint_id = e->endpoint;
     e->tested = cli_run_connect(&w->r) && cli_run_wait(&w->r);
     if (e->tested) {
-        say_name(w, e, "logs in as", e->login);
+        enroll_say(w, e, "logs in as", e->login);
         eice_conn_close(w->r.conn);
         while ((eice_conn_state(w->r.conn) & EICE_DONE) == 0) {
             cli_run_turn(&w->r, NULL, 0);
         }
     } else if (w->r.signal == 0) {
-        say_name(w, e, "find out why: eice doctor", e->id);
+        enroll_say(w, e, "find out why: eice doctor", e->id);
     }
     cli_run_disconnect(&w->r);
     return calls_open(w) && e->tested;
@@ -691,44 +677,33 @@ static void put_setting(eice_buf *b, const char *name, const char *value)
     }
 }
 
+static void mark(const enrolling *w, const enrolled *e, cli_mark *m)
+{
+    m->id = e->id;
+    m->region = eice_conn_region(w->r.conn);
+    m->profile = w->given.profile;
+}
+
 /* At the end of ~/.ssh/config, unless it has a host of that name. */
 static bool add_stanza(enrolling *w, const enrolled *e)
 {
-    const cli *c = w->c;
     char memory[2048];
-    char head[160];
     char path[1024];
-    eice_blob text;
-    eice_error error;
-    bool absent = false;
-    bool good;
+    cli_mark m;
     eice_buf b;
+    bool there = false;
 
-    memset(&text, 0, sizeof text);
-    memset(&error, 0, sizeof error);
+    mark(w, e, &m);
     eice_buf_init(&b, memory, sizeof memory);
-    cli_put_stanza(c, &b, e->name, e->id);
-    (void)eice_buf_c(&b);
-    snprintf(head, sizeof head, "%.*s", (int)strcspn(memory, "\n") + 1, memory);
-    good = eice_posix_expand("~/.ssh/config", path, sizeof path)
-           && eice_posix_read_file(path, 1024 * 1024, &text, &absent, &error)
-                  == EICE_OK;
-    if (good && text.ptr != NULL
-        && cli_contains((const char *)text.ptr, head)) {
-        say_name(w, e, "is in", path);
-    } else if (good) {
-        good = eice_blob_add(&text, memory, b.len, 2 * 1024 * 1024)
-               && eice_posix_write_file(path,
-                                        eice_str_make((const char *)text.ptr,
-                                                      text.len),
-                                        &error)
-                      == EICE_OK;
+    cli_put_stanza(w->c, &b, e->name, e->id);
+    if (!eice_posix_expand("~/.ssh/config", path, sizeof path)
+        || !cli_stanza_store(w->c, path, &m, eice_buf_str(&b), &there)) {
+        return false;
     }
-    if (!good) {
-        cli_report(c, &error);
+    if (there) {
+        enroll_say(w, e, "is in", path);
     }
-    eice_blob_free(&text);
-    return good;
+    return true;
 }
 
 static bool stanza(enrolling *w, const enrolled *e)
@@ -754,7 +729,10 @@ static bool remember(enrolling *w, const enrolled *e)
 {
     char memory[1024];
     char dns[200];
+    cli_mark m;
     eice_buf b;
+
+    mark(w, e, &m);
 
     cli_fact(w->f.endpoint, "dnsName", dns, sizeof dns);
     eice_buf_init(&b, memory, sizeof memory);
@@ -765,7 +743,7 @@ static bool remember(enrolling *w, const enrolled *e)
     put_setting(&b, "endpoint-id", e->endpoint);
     put_setting(&b, "endpoint-dns", dns);
     put_setting(&b, "private-ip", w->f.address);
-    if (!cli_config_store(w->c, e->name, eice_buf_str(&b))) {
+    if (!cli_config_store(w->c, e->name, &m, eice_buf_str(&b))) {
         return false;
     }
     cli_say(w->c, "%s: from now on: eice ssh '%s'", e->name, e->name);
@@ -777,7 +755,7 @@ static bool remember(enrolling *w, const enrolled *e)
 static bool finish(enrolling *w, enrolled *e)
 {
     /* what was made by now is to be seen: its interface and its groups */
-    return wait_endpoint(w, e) && look(w, e) && open_rules(w, e, true)
+    return wait_endpoint(w, e) && enroll_look(w, e) && open_rules(w, e, true)
            && open_rules(w, e, false) && choose_login(w, e)
            && test_login(w, e) && remember(w, e);
 }
@@ -820,114 +798,6 @@ static int enroll_all(enrolling *w)
     return w->r.signal != 0 ? CLI_FAILED : status;
 }
 
-/* ---- --undo ------------------------------------------------------------ */
-
-/* With a target: what is in its VPC, and of rules those of the groups around
- * it. */
-static void ask_ours(const enrolling *w, cli_call *a, bool rules)
-{
-    const cli_call *groups = &w->f.ask[CLI_ASK_GROUPS];
-    char id[64];
-    size_t i;
-
-    cli_call_begin(a, rules ? EICE_OP_DESCRIBE_GROUP_RULES
-                            : EICE_OP_DESCRIBE_ENDPOINTS);
-    eice_param_filter(&a->params, "tag:" TAG, eice_str_c("eice"));
-    if (!rules && w->f.vpc[0] != 0) {
-        eice_param_filter(&a->params, "vpc-id", eice_str_c(w->f.vpc));
-    }
-    for (i = 0; rules && i < groups->count; i++) {
-        eice_param_filter(&a->params, "group-id",
-                          eice_str_c(eice_item_get(&groups->items[i],
-                                                   "groupId", id,
-                                                   sizeof id)));
-    }
-}
-
-/* What the tag is on: each is taken away by its id. */
-static bool undo_each(enrolling *w, const cli_call *found, bool rules)
-{
-    bool good = true;
-    char id[64];
-    char group[64];
-    size_t i;
-
-    for (i = 0; i < found->count && good; i++) {
-        const eice_item *item = &found->items[i];
-        const bool egress = eice_item_is(item, "isEgress", "true");
-        cli_call *a = (cli_call *)malloc(sizeof *a);
-
-        if (a == NULL) {
-            return false;
-        }
-        if (rules) {
-            cli_call_begin(a, egress ? EICE_OP_REVOKE_EGRESS
-                                     : EICE_OP_REVOKE_INGRESS);
-            eice_param(&a->params, "GroupId",
-                       eice_str_c(eice_item_get(item, "groupId", group,
-                                                sizeof group)));
-            eice_param(&a->params, "SecurityGroupRuleId.1",
-                       eice_str_c(eice_item_get(item, "securityGroupRuleId",
-                                                id, sizeof id)));
-        } else {
-            cli_call_begin(a, EICE_OP_DELETE_ENDPOINT);
-            eice_param(&a->params, "InstanceConnectEndpointId",
-                       eice_str_c(eice_item_get(item,
-                                                "instanceConnectEndpointId",
-                                                id, sizeof id)));
-        }
-        good = (!rules && (cli_contains(eice_item_get(item, "state", group,
-                                                      sizeof group),
-                                        "delete")))
-               || call(w, a);
-        if (good) {
-            cli_say(w->c, "%s %s", rules ? "revoked" : "deleting", id);
-        }
-        cli_call_end(a);
-        free(a);
-    }
-    return good;
-}
-
-static bool undo_kind(enrolling *w, bool rules)
-{
-    cli_call *a = (cli_call *)malloc(sizeof *a);
-    char question[120];
-    bool good;
-
-    if (a == NULL) {
-        return false;
-    }
-    ask_ours(w, a, rules);
-    good = call(w, a);
-    if (good && a->count > 0) {
-        snprintf(question, sizeof question, "Take away %u %s made by eice?",
-                 (unsigned)a->count, rules ? "rule(s)" : "endpoint(s)");
-        good = agreed(w, question) && undo_each(w, a, rules);
-    } else if (good) {
-        cli_say(w->c, "no %s made by eice", rules ? "rules" : "endpoints");
-    }
-    cli_call_end(a);
-    free(a);
-    return good;
-}
-
-static int undo(enrolling *w)
-{
-    bool good = true;
-    size_t i;
-
-    for (i = 0; i < w->count && good; i++) {
-        good = look(w, &w->list[i]) && undo_kind(w, true)
-               && undo_kind(w, false)
-               && cli_config_store(w->c, w->list[i].name, eice_str_c(""));
-    }
-    if (w->count == 0) {
-        good = undo_kind(w, true) && undo_kind(w, false);
-    }
-    return good ? CLI_OK : CLI_FAILED;
-}
-
 /* ---- the command ------------------------------------------------------- */
 
 /* The Region, when nobody has said which and somebody can be asked. */
@@ -962,7 +832,7 @@ static int run_steps(enrolling *w)
     if (good && w->c->argc == 0 && !w->c->undo) {
         good = choose(w);
     }
-    return !good ? CLI_FAILED : w->c->undo ? undo(w) : enroll_all(w);
+    return !good ? CLI_FAILED : w->c->undo ? enroll_undo(w) : enroll_all(w);
 }
 
 int cli_enroll(cli *c)
@@ -983,9 +853,6 @@ int cli_enroll(cli *c)
     w->list = (enrolled *)calloc(MANY, sizeof *w->list);
     w->c = c;
     w->ask = cli_can_ask();
-    if (c->argc > 0) {
-        cli_split_user(c, &c->argv[0]);
-    }
     c->conn.target = NULL; /* what was learnt about it before is no advice */
     w->given = c->conn;
     if (w->list != NULL && cli_run_begin(&w->r, c)) {
