@@ -405,7 +405,7 @@ row("upgrade-signature", env=ONE_TRY, error="UPGRADE_REFUSED", stage="upgrade",
 # --- the target -----------------------------------------------------------------------------
 
 for name, target, why in (
-        ("port-refused", "refuse-box", "does sshd listen there"),
+        ("port-refused", "refuse-box", "whether sshd listens there"),
         ("security-group", "fenced", "the instance.s security group, lets TCP 22 in")):
     row("unreachable-" + name, args=("ssh", target, "true"), error="TARGET_UNREACHABLE",
         stage="tunnel", world=[("setting", {"name": "dial_timeout_ms", "value": 500})],

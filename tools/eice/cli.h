@@ -486,8 +486,10 @@ cli_lets cli_facts_groups(const cli_facts *f, unsigned port, bool egress,
 /* ---- why.c ------------------------------------------------------------- */
 
 /* Puts the likeliest cause of a failure into its remedy, with one call more
- * to EC2 at most. The connection has ended. */
+ * to EC2 at most, and where to read on. The connection has ended. */
 void cli_why(cli_run *r, eice_error *e);
+/* Only the last: nothing is asked. */
+void cli_point(const cli *c, const eice_conn *conn, eice_error *e);
 
 /* ---- config.c ---------------------------------------------------------- */
 

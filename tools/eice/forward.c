@@ -805,20 +805,32 @@ static bool ask(cli_forwards *t, relay *r)
     return moved || event != EICE_SOCKS_MORE;
 }
 
+/* What ended a relay's tunnel or channel, and where to read on. */
+static void say_why(cli_forwards *t, const relay *r, const eice_error *e)
+{
+    eice_error told = *e;
+    char to[PLACE];
+
+    relay_name(r, to);
+    if (r->conn != NULL) {
+        cli_point(t->r->c, r->conn, &told);
+    }
+    if (r->forward == NULL) {
+        cli_report(t->r->c, &told);
+    } else {
+        cli_say(t->r->c, "%s -> %s: %s%s%s", r->from, to, told.text,
+                told.remedy[0] != 0 ? "; " : "", told.remedy);
+    }
+}
+
 static void refuse(cli_forwards *t, relay *r)
 {
     const eice_error *e = r->conn != NULL
                               ? eice_conn_error(r->conn)
                               : eice_channel_error(t->ssh, r->channel);
-    char to[PLACE];
 
-    relay_name(r, to);
-    if (r->forward == NULL) {
-        cli_report(t->r->c, e);
-        t->failed = true;
-    } else {
-        cli_say(t->r->c, "%s -> %s: %s", r->from, to, e->text);
-    }
+    say_why(t, r, e);
+    t->failed = t->failed || r->forward == NULL;
     if (r->socks != NULL) {
         eice_socks_reply(r->socks, cli_contains(e->text, "prohibited")
                                        ? EICE_SOCKS_NOT_ALLOWED
@@ -901,7 +913,7 @@ static bool ends(cli_forwards *t, relay *r)
         return false; /* the session is lost: there may be another */
     }
     if (r->conn != NULL && eice_conn_error(r->conn)->code != EICE_OK) {
-        cli_say(t->r->c, "%s: %s", r->from, eice_conn_error(r->conn)->text);
+        say_why(t, r, eice_conn_error(r->conn));
     }
     if (r->out_open) {
         r->out_open = false;
@@ -1700,6 +1712,7 @@ static bool lost(keeper *k)
 {
     const eice_error *e = eice_conn_error(k->r.conn);
     const uint64_t now = now_ms();
+    eice_error told = *e;
     bool final = !k->was_ready || e->code == EICE_E_HOST_KEY_CHANGED
                  || e->code == EICE_E_HOST_KEY_REVOKED;
 
@@ -1707,7 +1720,10 @@ static bool lost(keeper *k)
         return true;
     }
     if (e->code != EICE_OK) {
-        cli_report(k->r.c, e);
+        if (final) {
+            cli_why(&k->r, &told);
+        }
+        cli_report(k->r.c, &told);
     } else if (!k->was_ready) {
         cli_say(k->r.c, "the session ended");
     }

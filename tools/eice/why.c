@@ -15,6 +15,11 @@ typedef struct why {
     char target[128];
 } why;
 
+static const char *remedy_of(const eice_error *e)
+{
+    return e->remedy[0] != 0 ? e->remedy : eice_err_remedy(e->code);
+}
+
 __attribute__((format(printf, 2, 3))) static void
 advise(why *w, const char *format, ...)
 {
@@ -86,10 +91,9 @@ static bool closed(why *w, const cli_call *a, bool egress)
         return false;
     }
     advise(w, "no rule of %s, the %s's security group, lets TCP %u %s %s: "
-              "eice enroll %s adds it, eice doctor %s shows all",
+              "eice enroll %s adds it",
            rule.names, egress ? "endpoint" : "instance",
-           w->port, egress ? "out to" : "in from", rule.peer, w->target,
-           w->target);
+           w->port, egress ? "out to" : "in from", rule.peer, w->target);
     return true;
 }
 
@@ -108,9 +112,9 @@ static void why_unreachable(why *w)
     put_ids(a, w->instance.groups);
     put_ids(a, w->endpoint.groups);
     if (ask(w, a) && !closed(w, a, true) && !closed(w, a, false)) {
-        advise(w, "its security groups let TCP %u pass: does sshd listen "
-                  "there? eice doctor %s shows all",
-               w->port, w->target);
+        advise(w, "its security groups let TCP %u pass: see whether sshd "
+                  "listens there",
+               w->port);
     }
     cli_call_end(a);
     free(a);
@@ -118,6 +122,7 @@ static void why_unreachable(why *w)
 
 static void why_rejected(why *w)
 {
+    const bool own = w->r->c->user_key != NULL;
     cli_facts *f;
     bool carries = true;
     const char *login;
@@ -134,7 +139,7 @@ static void why_rejected(why *w)
         if (login != NULL && strcmp(login, w->user) != 0) {
             advise(w, "the login of its image is %s, not %s: -l %s", login,
                    w->user, login);
-        } else if (login != NULL && !carries) {
+        } else if (login != NULL && !carries && !own) {
             advise(w, "its image comes without ec2-instance-connect: install "
                       "that package there, or use a key it has (-i FILE)");
         }
@@ -143,32 +148,118 @@ static void why_rejected(why *w)
     free(f);
 }
 
-void cli_why(cli_run *r, eice_error *e)
+/* An endpoint that was found some time ago, or given: what became of it? What
+ * is wrong with the request itself, the answer has said. */
+static void why_refused(why *w)
 {
-    const char *remedy = e->remedy[0] != 0 ? e->remedy
-                                           : eice_err_remedy(e->code);
+    const char *id = w->endpoint.id[0] != 0 ? w->endpoint.id
+                                            : w->r->c->conn.endpoint_id;
+    char state[32];
+    cli_call *a;
+
+    if (id == NULL || w->e->http_status < 400 || w->e->http_status > 499
+        || strncmp(w->e->aws_code, "Invalid", 7) == 0
+        || (a = (cli_call *)malloc(sizeof *a)) == NULL) {
+        return;
+    }
+    cli_call_begin(a, EICE_OP_DESCRIBE_ENDPOINTS);
+    eice_param(&a->params, "InstanceConnectEndpointId.1", eice_str_c(id));
+    if (ask(w, a) && a->count > 0) {
+        eice_item_get(&a->items[0], "state", state, sizeof state);
+        if (strncmp(state, "update", 6) != 0
+            && strcmp(state, "create-complete") != 0) {
+            advise(w, "%s is in the state %s", id, state);
+        }
+    } else if (a->call.error.code == EICE_OK
+               || a->call.error.code == EICE_E_NO_ENDPOINT) {
+        advise(w, "%s is gone: leave it to eice to find one, or eice enroll "
+                  "%s", id, w->target);
+    }
+    cli_call_end(a);
+    free(a);
+}
+
+static void why_no_endpoint(why *w)
+{
+    if (cli_contains(remedy_of(w->e), "create one")) {
+        advise(w, "create one in its VPC: eice enroll %s", w->target);
+    }
+}
+
+static void why_denied(why *w)
+{
+    char text[160];
+
+    snprintf(text, sizeof text, "%.150s", remedy_of(w->e));
+    advise(w, "%s; eice policy %s prints what is needed", text, w->target);
+}
+
+/* Those about which there is something to ask, or to say. */
+static const struct {
+    eice_err code;
+    void (*look)(why *w);
+} reasons[] = {
+    {EICE_E_TARGET_UNREACHABLE, why_unreachable},
+    {EICE_E_TARGET_SILENT, why_unreachable},
+    {EICE_E_SSH_AUTH, why_rejected},
+    {EICE_E_UPGRADE_REFUSED, why_refused},
+    {EICE_E_UPGRADE_DENIED, why_denied},
+    {EICE_E_NO_ENDPOINT, why_no_endpoint},
+};
+
+static void begin(why *w, const cli *c, const eice_conn *conn, eice_error *e)
+{
+    memset(w, 0, sizeof *w);
+    w->e = e;
+    w->instance = *eice_conn_instance(conn);
+    w->endpoint = *eice_conn_endpoint(conn);
+    w->port = c->conn.port != 0 ? c->conn.port : 22;
+    w->user = c->conn.user != NULL ? c->conn.user : "ec2-user";
+    snprintf(w->target, sizeof w->target, "%s",
+             w->instance.id[0] != 0   ? w->instance.id
+             : c->conn.target != NULL ? c->conn.target
+                                      : "");
+}
+
+/* Doctor climbs from the keys to the login: of what lies there it knows more
+ * than the error says. */
+static void point(why *w, const cli *c)
+{
+    char text[sizeof w->e->remedy];
+    char where[96];
+
+    if (w->target[0] == 0 || c->conn.goal > EICE_GOAL_TUNNEL
+        || w->e->stage < EICE_STAGE_CREDENTIALS
+        || w->e->stage > EICE_STAGE_AUTH || w->e->code == EICE_E_AMBIGUOUS
+        || w->e->code == EICE_E_TUNNEL_EXPIRED
+        || cli_contains(w->e->remedy, "eice doctor")) {
+        return;
+    }
+    snprintf(where, sizeof where, "eice doctor %.60s shows more", w->target);
+    snprintf(text, sizeof text, "%s", remedy_of(w->e));
+    advise(w, "%.*s%s%s", (int)(sizeof text - strlen(where) - 3), text,
+           text[0] != 0 ? "; " : "", where);
+}
+
+void cli_point(const cli *c, const eice_conn *conn, eice_error *e)
+{
     why w;
 
-    memset(&w, 0, sizeof w);
+    begin(&w, c, conn, e);
+    point(&w, c);
+}
+
+void cli_why(cli_run *r, eice_error *e)
+{
+    size_t i;
+    why w;
+
+    begin(&w, r->c, r->conn, e);
     w.r = r;
-    w.e = e;
-    w.instance = *eice_conn_instance(r->conn);
-    w.endpoint = *eice_conn_endpoint(r->conn);
-    w.port = r->c->conn.port != 0 ? r->c->conn.port : 22;
-    w.user = r->c->conn.user != NULL ? r->c->conn.user : "ec2-user";
-    snprintf(w.target, sizeof w.target, "%s",
-             w.instance.id[0] != 0       ? w.instance.id
-             : r->c->conn.target != NULL ? r->c->conn.target
-                                         : "");
-    if (e->code == EICE_E_TARGET_UNREACHABLE) {
-        why_unreachable(&w);
-    } else if (e->code == EICE_E_SSH_AUTH) {
-        why_rejected(&w);
-    } else if (e->code == EICE_E_NO_ENDPOINT
-               && cli_contains(remedy, "create one")) {
-        advise(&w, "create one in its VPC: eice enroll %s", w.target);
-    } else if (e->code == EICE_E_UPGRADE_DENIED) {
-        advise(&w, "%s; eice policy %s prints what is needed", remedy,
-               w.target);
+    for (i = 0; i < sizeof reasons / sizeof reasons[0]; i++) {
+        if (reasons[i].code == e->code) {
+            reasons[i].look(&w);
+        }
     }
+    point(&w, r->c);
 }
