@@ -342,7 +342,7 @@ def why(w):
     """The message of a failed connection names the cause, after one more call at most."""
     w.sim.ctl("setting", name="dial_timeout_ms", value=300)
     rows = (("fenced", ("-T",), "no rule of sg-0f00ba4f00ba4f00c.* lets TCP 22 in", "Groups"),
-            ("refuse-box", (), "does sshd listen there", "Groups"),
+            ("refuse-box", (), "whether sshd listens there", "Groups"),
             ("app & web-2", (), "login of its image is ubuntu, not ec2-user", "Images"),
             ("lonely", (), "eice enroll i-0123456789abcde15", None),
             ("db 1 (primary)", ("-l", "admin"), "without ec2-instance-connect", "Images"))
