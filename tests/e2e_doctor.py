@@ -1,19 +1,23 @@
 #!/usr/bin/python3
 """`eice doctor`: every broken world of worlds.py gets its one cause, and its fix mends it.
 
+The commands that are printed are carried out as they stand: those of the AWS CLI by botocore
+(awsline.py), those of eice by the program under test.
+
     tests/e2e_doctor.py [--eice PROGRAM] [name …]
 """
 
+import contextlib
 import json
 import os
 import re
 import shlex
 import sys
+import threading
 
-import botocore.session
-
-from e2elib import check, contains, equal, main, matches, test
-from worlds import WORLDS
+from awsline import AwsLine
+from e2elib import ConnectProxy, check, contains, equal, main, matches, need, test
+from worlds import WORLDS, allow
 
 RUNGS = ["credentials", "clock", "network", "identity", "instance", "state", "address", "endpoint",
          "family", "groups-out", "groups-in", "acls", "routes", "permissions", "quota", "push-key",
@@ -37,50 +41,100 @@ def verdicts(report, kind):
     return [r for r in report["rungs"] if r["result"] == kind]
 
 
-# what an `aws` command line says, for botocore
+# what a fix says, carried out
 
-def capital(word):
-    return "".join(part.capitalize() for part in word.split("-"))
-
-
-def shorthand(text):
-    """The AWS CLI's Name=value,Name=[{Name=value}] for --ip-permissions."""
-    groups = re.search(r"UserIdGroupPairs=\[\{GroupId=([^}]*)\}\]", text)
-    plain = dict(p.split("=") for p in text[:groups.start()].strip(",").split(","))
-    return [{"IpProtocol": plain["IpProtocol"], "FromPort": int(plain["FromPort"]),
-             "ToPort": int(plain["ToPort"]), "UserIdGroupPairs": [{"GroupId": groups[1]}]}]
-
-
-def aws(w, line):
-    """Carries out one printed `aws ec2 …` command."""
-    words = shlex.split(line)
-    equal(words[:2], ["aws", "ec2"], "what is to be run")
-    options = dict(zip(words[3::2], words[4::2]))
-    equal(options.pop("--region"), "eu-west-1", "the Region")
-    admin = w.sim.world.credential("admin")
-    client = botocore.session.get_session().create_client(
-        "ec2", "eu-west-1", verify=w.sim.ca_file, endpoint_url=f"https://localhost:{w.sim.port}",
-        aws_access_key_id=admin["access_key"], aws_secret_access_key=admin["secret"])
-    given = {capital(name[2:]): value for name, value in options.items()}
-    if "IpPermissions" in given:
-        given["IpPermissions"] = shorthand(given["IpPermissions"])
-    getattr(client, words[2].replace("-", "_"))(**given)
+def commands(fix):
+    """The words of each command a fix ends with; a colon divides it from what is said before."""
+    found = re.search(r"(?:^|: )((?:aws|eice|ssh-keygen) .*)$", fix)
+    check(found, f"no command in {fix!r}")
+    lexer = shlex.shlex(found[1], posix=True, punctuation_chars="&;|")
+    lexer.whitespace_split = True
+    lines = [[]]
+    for word in lexer:
+        if word == "&&":
+            lines.append([])
+        else:
+            lines[-1].append(word)
+    return lines
 
 
-def mended(w, row, failed):
-    """The world after the printed fix; what doctor says of it."""
-    mend = row["mend"]
-    changes = {}
-    if mend == "aws":
-        aws(w, failed["fix"])
+def aws_line(w):
+    """One for all tests: to read botocore's model takes long."""
+    if not hasattr(w, "aws"):
+        w.aws = AwsLine(w.sim.port, w.sim.ca_file, w.sim.world.credential("admin"))
+    return w.aws
+
+
+def carry_out(w, row, words):
+    """Runs one command as it stands; what it prints."""
+    env = w.env(*row["without"], credential=row["credential"], **row["env"])
+    if words[0] == "aws":
+        aws_line(w).run(words, w.home, w.sim.sso.approve)
+        return ""
+    program = [w.program] if words[0] == "eice" else [need(words[0], "openssh-client")]
+    return w.run([*program, *words[1:]], env=env).expect(0, " ".join(words)).text
+
+
+def run_printed(w, row, fix):
+    """Runs the commands of a fix one after the other; what the last prints. Meanwhile AWS goes
+    on with what it is about."""
+    later = threading.Timer(0.4, lambda: [w.sim.ctl(c, **o) for c, o in row["meanwhile"]])
+    later.start()
+    try:
+        for words in commands(fix):
+            printed = carry_out(w, row, words)
+    finally:
+        later.join()
+    return printed
+
+
+def chosen(w, row, fix, names):
+    """The ids of the instances with one of these names, which the printed command lists."""
+    lines = run_printed(w, row, fix).splitlines()
+    ids = [re.search(r"i-[0-9a-f]{17}", line)[0] for line in lines
+           if set(names) & set(line.split())]
+    check(ids, f"{names} not in {lines}")
+    return [{"target": id_} for id_ in ids]
+
+
+def grant(w, row, fix):
+    """Changes the identity's policies as the sentence asks for."""
+    says = re.match(r"(allow|remove the deny of) (\S+?)(?: on (\S+?))?[,;:]?( |$)", fix)
+    check(says, f"nothing is to be allowed in {fix!r}")
+    equal(says[2], row["permission"], "what is to be allowed")
+    documents = w.sim.ctl("policy", credential=row["credential"])
+    if says[1] == "allow":
+        documents = [*documents, allow(says[2], says[3] or "*")]
     else:
-        for command, options in mend.get("ops", ()):
-            w.sim.ctl(command, **options)
-        changes = {name: mend[name] for name in ("args", "env", "without", "credential")
-                   if name in mend}
-        if "target" in row and row["name"] == "wrong-name":
-            changes["target"] = "web-1"
-    return doctor(w, row, **changes)
+        documents = [{**d, "Statement": [s for s in d["Statement"] if s["Effect"] != "Deny"
+                                         or s["Action"] != says[2]]} for d in documents]
+    w.sim.ctl("policy", credential=row["credential"], document=documents)
+
+
+def filled(value, groups):
+    """With \\1 and so on replaced by what the fix's pattern found."""
+    if isinstance(value, dict):
+        return {k: filled(v, groups) for k, v in value.items()}
+    return re.sub(r"\\(\d)", lambda m: groups[int(m[1]) - 1], value) \
+        if isinstance(value, str) else value
+
+
+def mend(w, row, fix):
+    """Does what the fix says; the changes to the row with which doctor has to be content."""
+    way = dict(row["mend"])
+    groups = re.search(row["fix"], fix).groups()
+    changes = [{name: way.pop(name) for name in ("args", "env", "without", "credential")
+                if name in way}]
+    if way.pop("run", False):
+        run_printed(w, row, fix)
+    if way.pop("grant", False):
+        grant(w, row, fix)
+    if "choose" in way:
+        changes = chosen(w, row, fix, way.pop("choose"))
+    for command, options in way.pop("ops", ()):
+        w.sim.ctl(command, **filled(options, groups))
+    equal(way, {}, "unknown ways to mend")
+    return changes
 
 
 def expected_status(row, failed):
@@ -89,46 +143,66 @@ def expected_status(row, failed):
     return STATUS.get(row["rung"], SSH)
 
 
+def put_known(w, row):
+    """Logs in once, so that the host key is known; marked in the file if the row says so."""
+    w.eice("ssh", row["target"], "true").expect(0)
+    with open(w.known_hosts, encoding="ascii") as f:
+        lines = f.readlines()
+    with open(w.known_hosts, "w", encoding="ascii") as f:
+        f.writelines(row["known"] + line for line in lines)
+
+
+def blamed(report):
+    return [(r["rung"], r["result"]) for r in report["rungs"] if r["result"] in ("fail", "warning")]
+
+
+def look(w, row):
+    """The one rung that is blamed, which must be the right one and say the right things."""
+    status, report = doctor(w, row)
+    kind = "warning" if row["warning"] else "fail"
+    equal(blamed(report), [*((rung, "warning") for rung in row["unsure"]), (row["rung"], kind)],
+          f"what is blamed: {report}")
+    found = verdicts(report, kind)[-1]
+    if not row["warning"]:
+        equal(report["rungs"][-1], found, "the last rung")
+        equal(status, expected_status(row, found), "the exit status")
+    matches(found.get("cause", found["evidence"]), row["cause"], "the cause")
+    matches(found.get("fix", ""), row["fix"], "the fix")
+    equal(found.get("permission"), row["permission"], "the permission")
+    return found
+
+
 def one(row):
     """A test for one world."""
     def body(w):
-        if row.get("known"):
-            w.eice("ssh", row["target"], "true").expect(0)
+        if row["known"] is not None:
+            put_known(w, row)
         for name, content in row["files"].items():
             w.write(name, content)
         servers = [o["instance"] for c, o in row["ops"] if c == "sshd" and o["action"] == "restart"]
-        with w.restart_sshd(servers[0]) if servers else Nothing():
+        with contextlib.ExitStack() as stack:
+            for server in servers:
+                stack.enter_context(w.restart_sshd(server))
+            if row["proxy"]:
+                proxy = stack.enter_context(ConnectProxy(("127.0.0.1", w.sim.port), row["proxy"]))
+                row["env"] = {k: v.format(proxy.port) for k, v in row["env"].items()}
+                row["mend"] = {"env": {k: v.format(proxy.port)
+                                       for k, v in row["mend"]["env"].items()}}
             for command, options in row["ops"]:
                 w.sim.ctl(command, **options)
-            status, report = doctor(w, row)
-            kind = "warning" if row["warning"] else "fail"
-            equal([r["rung"] for r in verdicts(report, kind)], [row["rung"]], f"what is blamed: "
-                  f"{report}")
-            found = verdicts(report, kind)[0]
-            if not row["warning"]:
-                equal(report["rungs"][-1], found, "the last rung")
-                equal(status, expected_status(row, found), "the exit status")
-            matches(found.get("cause", found["evidence"]), row["cause"], "the cause")
-            matches(found.get("fix", ""), row["fix"], "the fix")
-            equal(found.get("permission"), row.get("permission"), "the permission")
-            if row["mend"] is not None:
-                status, report = mended(w, row, found)
-                equal((status, report["ok"], [r["rung"] for r in verdicts(report, "fail")
-                                              + verdicts(report, "warning")]),
-                      (0, True, []), f"after the fix: {report}")
+            found = look(w, row)
+            if row["mend"] is None:
+                equal(found["result"], "warning", "only what is not wrong needs no fix")
+                return
+            for changes in mend(w, row, found["fix"]):
+                status, report = doctor(w, row, **changes)
+                equal((status, report["ok"], blamed(report)), (0, True, []),
+                      f"after the fix: {report}")
     body.__name__ = row["name"].replace("-", "_")
     return body
 
 
 PLAIN = {"target": "web-1", "args": [], "env": {}, "without": (), "credential": "admin"}
-
-
-class Nothing:
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        return None
 
 
 @test

@@ -494,6 +494,31 @@ def between(text, start, end="<"):
 
 
 @test
+def botocore_sso_device():
+    """A login on a device gives tokens once, after the user has consented."""
+    sim = fresh()
+    oidc = client("sso-oidc", sim)
+    made = oidc.register_client(clientName="test", clientType="public")
+    who = {"clientId": made["clientId"], "clientSecret": made["clientSecret"]}
+    asked = oidc.start_device_authorization(startUrl="https://corp.example/start", **who)
+    grant = {"grantType": "urn:ietf:params:oauth:grant-type:device_code", **who}
+    wanted = {**grant, "deviceCode": asked["deviceCode"]}
+    equal(error_code(oidc.create_token, **wanted), "AuthorizationPendingException", "too soon")
+    equal(error_code(oidc.create_token, **grant, deviceCode="x"), "InvalidGrantException", "code")
+    sim.sso.approve(asked["userCode"])
+    token = oidc.create_token(**wanted)
+    check(sim.sso.good(token["accessToken"]), "the token is not known")
+    equal(error_code(oidc.create_token, **wanted), "InvalidGrantException", "used twice")
+    equal(error_code(oidc.create_token, **{**wanted, "clientSecret": "x"}),
+          "InvalidClientException", "secret")
+    sim.ctl("clock", offset=700)
+    asked = oidc.start_device_authorization(startUrl="https://corp.example/start", **who)
+    sim.ctl("clock", offset=1400)
+    equal(error_code(oidc.create_token, **grant, deviceCode=asked["deviceCode"]),
+          "ExpiredTokenException", "late")
+
+
+@test
 def enrolling_a_vpc():
     """No endpoint, no rule; after both were made the instance can be reached."""
     sim = fresh()

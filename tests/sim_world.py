@@ -388,6 +388,71 @@ def what_may_not_be_made():
 # --- throttling and clocks ----------------------------------------------------------------------
 
 @test
+def instances_start():
+    """From stopped over pending to running; not from a state on the way down."""
+    sim = fresh()
+    ec2 = client("ec2", sim)
+    web = sim.world.instance("web-1")
+    wanted = {"InstanceIds": [web["id"]]}
+    for state in ("stopping", "terminated"):
+        web["state"] = state
+        equal(error_code(ec2.start_instances, **wanted), "IncorrectInstanceState", state)
+    web["state"] = "stopped"
+    change = ec2.start_instances(**wanted)["StartingInstances"][0]
+    equal((change["PreviousState"]["Name"], change["CurrentState"]["Name"]),
+          ("stopped", "pending"), "states")
+    ec2.get_waiter("instance_running").wait(**wanted, WaiterConfig={"Delay": 0.1,
+                                                                    "MaxAttempts": 50})
+    equal(ec2.start_instances(**wanted)["StartingInstances"][0]["CurrentState"]["Name"],
+          "running", "one that runs")
+    ec2.modify_instance_metadata_options(InstanceId=web["id"], HttpEndpoint="disabled")
+    check(not sim.world.accepts_keys(web["id"]), "keys arrive without metadata")
+    sim.ctl("policy", credential="limited", document="deny")
+    limited = client("ec2", sim, "limited")
+    equal(error_code(limited.start_instances, **wanted), "UnauthorizedOperation", "denied")
+
+
+@test
+def acls_and_routes_change():
+    """Entries are made, replaced and deleted by number and direction; the errors of each."""
+    sim = fresh()
+    ec2 = client("ec2", sim)
+    acl = "acl-0ddd3333eee4444ff"
+    place = {"NetworkAclId": acl, "RuleNumber": 7, "Egress": False}
+    rule = {**place, "Protocol": "6", "RuleAction": "deny", "CidrBlock": "10.20.1.0/24",
+            "PortRange": {"From": 22, "To": 22}}
+
+    def entries():
+        found = ec2.describe_network_acls(NetworkAclIds=[acl])["NetworkAcls"][0]["Entries"]
+        return [e["RuleAction"] for e in found if e["RuleNumber"] == 7]
+    ec2.create_network_acl_entry(**rule)
+    equal(entries(), ["deny"], "made")
+    ec2.replace_network_acl_entry(**{**rule, "RuleAction": "allow"})
+    equal(entries(), ["allow"], "replaced")
+    for code, call, given in (
+            ("NetworkAclEntryAlreadyExists", ec2.create_network_acl_entry, rule),
+            ("InvalidNetworkAclEntry.NotFound", ec2.replace_network_acl_entry,
+             {**rule, "Egress": True}),
+            ("InvalidNetworkAclEntry.NotFound", ec2.delete_network_acl_entry,
+             {**place, "RuleNumber": 8}),
+            ("InvalidNetworkAclID.NotFound", ec2.create_network_acl_entry,
+             {**rule, "NetworkAclId": "acl-00000000"}),
+            ("InvalidParameterValue", ec2.create_network_acl_entry, {**rule, "RuleNumber": 32767}),
+            ("InvalidParameterValue", ec2.create_network_acl_entry,
+             {**rule, "RuleNumber": 8, "CidrBlock": "2001:db8::/32"}),
+            ("InvalidRoute.NotFound", ec2.delete_route,
+             {"RouteTableId": "rtb-0ddd3333eee4444ff", "DestinationCidrBlock": "10.20.0.0/16"}),
+            ("InvalidRouteTableID.NotFound", ec2.delete_route,
+             {"RouteTableId": "rtb-00000000", "DestinationCidrBlock": "10.20.0.0/16"})):
+        equal(error_code(call, **given), code, f"{given}")
+    ec2.delete_network_acl_entry(**place)
+    equal(entries(), [], "deleted")
+    sim.ctl("policy", credential="limited", document="deny")
+    equal(error_code(client("ec2", sim, "limited").delete_network_acl_entry, **place),
+          "UnauthorizedOperation", "denied")
+
+
+@test
 def buckets_of_each_service():
     sim = fresh()
     line, _ = ed25519_line()

@@ -87,6 +87,15 @@ PUTTER(because, cause)
 PUTTER(mend, fix)
 PUTTER(asked, why)
 
+/* How a command that is printed comes to the same Region and account. */
+static void there(const doctor *d, finding *f)
+{
+    mend(f, " --region %s", d->region);
+    if (d->c->conn.profile != NULL) {
+        mend(f, " --profile '%s'", d->c->conn.profile);
+    }
+}
+
 static verdict failed_with(finding *f, const eice_error *e)
 {
     seen(f, "%s%s%s%s", e->text[0] != 0 ? e->text : eice_err_text(e->code),
@@ -243,17 +252,18 @@ static verdict look_instance(const doctor *d, finding *f)
         seen(f, "nothing is called %s in %s of account %s",
              d->c->conn.target, d->region, d->f.who.account);
         because(f, "the name, the Region or the account is another");
-        mend(f, "eice ls --region all");
+        mend(f, "look for it: eice ls --region all");
         return V_FAIL;
     }
     if (d->f.ambiguous) {
+        mend(f, "use the id of one: eice ls id=");
         for (i = 0; i < a->count; i++) {
-            seen(f, "%s%s", i > 0 ? ", " : "",
-                 eice_item_get(&a->items[i], "instanceId", type,
-                               sizeof type));
+            eice_item_get(&a->items[i], "instanceId", type, sizeof type);
+            seen(f, "%s%s", i > 0 ? ", " : "", type);
+            mend(f, "%s%s", i > 0 ? "," : "", type);
         }
+        there(d, f);
         because(f, "several running instances have this name");
-        mend(f, "use the instance id");
         return V_FAIL;
     }
     seen(f, "%s %s", d->f.id,
@@ -263,22 +273,22 @@ static verdict look_instance(const doctor *d, finding *f)
 
 static verdict look_state(const doctor *d, finding *f)
 {
+    /* what brings it back, in this order; none: nothing does */
+    static const char *const steps[] = {
+        "wait instance-stopped", "start-instances", "wait instance-running"};
     static const struct {
         const char *state;
         const char *cause;
-        const char *fix; /* before the id, or a sentence */
-        bool command;
+        size_t step;
     } states[] = {
-        {"pending", "it is still starting", "wait until it runs", false},
-        {"stopping", "it is being stopped",
-         "aws ec2 start-instances --instance-ids", true},
-        {"stopped", "it was stopped",
-         "aws ec2 start-instances --instance-ids", true},
-        {"shutting-down", "it is being terminated", "use another instance",
-         false},
-        {"terminated", "it was terminated", "use another instance", false},
+        {"stopping", "it is being stopped", 0},
+        {"stopped", "it was stopped", 1},
+        {"pending", "it is still starting", 2},
+        {"shutting-down", "it is being terminated", 3},
+        {"terminated", "it was terminated", 3},
     };
     char state[32];
+    size_t step;
     size_t i;
 
     cli_fact(d->f.instance, "instanceState/name", state, sizeof state);
@@ -286,9 +296,14 @@ static verdict look_state(const doctor *d, finding *f)
     for (i = 0; i < sizeof states / sizeof states[0]; i++) {
         if (strcmp(state, states[i].state) == 0) {
             because(f, "%s", states[i].cause);
-            mend(f, "%s", states[i].fix);
-            if (states[i].command) {
-                mend(f, " %s --region %s", d->f.id, d->region);
+            for (step = states[i].step; step < 3; step++) {
+                mend(f, "%saws ec2 %s --instance-ids %s",
+                     f->fix[0] != 0 ? " && " : "", steps[step], d->f.id);
+                there(d, f);
+            }
+            if (f->fix[0] == 0) {
+                mend(f, "use another instance: eice ls state=running");
+                there(d, f);
             }
             return V_FAIL;
         }
@@ -310,6 +325,16 @@ static verdict look_address(const doctor *d, finding *f)
 
 /* ---- the endpoint ------------------------------------------------------ */
 
+/* Makes an endpoint and whatever else is missing, and tries it. */
+static void enroll(const doctor *d, finding *f)
+{
+    mend(f, "eice enroll --yes %s", d->f.id);
+    if (d->c->conn.user != NULL) {
+        mend(f, " -l %s", d->c->conn.user);
+    }
+    there(d, f);
+}
+
 static verdict no_endpoint(const doctor *d, finding *f)
 {
     const cli_call *a = &d->f.ask[CLI_ASK_ENDPOINTS];
@@ -329,9 +354,7 @@ static verdict no_endpoint(const doctor *d, finding *f)
     }
     because(f, "the VPC of the instance has no EC2 Instance Connect Endpoint");
     needs(f, EICE_OP_CREATE_ENDPOINT, d->f.subnet, "");
-    mend(f, "aws ec2 create-instance-connect-endpoint --subnet-id %s "
-            "--region %s",
-         d->f.subnet, d->region);
+    enroll(d, f);
     return V_FAIL;
 }
 
@@ -360,32 +383,48 @@ static verdict look_endpoint(const doctor *d, finding *f)
     }
     if (strcmp(state, "create-in-progress") == 0) {
         because(f, "it is being made, which takes a minute or more");
-        mend(f, "eice endpoint wait %s --region %s", id, d->region);
+        mend(f, "eice endpoint wait %s", id);
+        there(d, f);
         return V_FAIL;
     }
     if (strncmp(state, "create-f", 8) == 0
         || strncmp(state, "delete", 6) == 0) {
         because(f, "it is of no use%s%s", why[0] != 0 ? ": " : "", why);
-        needs(f, state[0] == 'c' ? EICE_OP_DELETE_ENDPOINT
-                                 : EICE_OP_CREATE_ENDPOINT,
-              state[0] == 'c' ? id : d->f.subnet, "");
-        mend(f, "%s%s%s%saws ec2 create-instance-connect-endpoint "
-                "--subnet-id %s --region %s",
-             state[0] == 'c' ? "aws ec2 delete-instance-connect-endpoint "
-                               "--instance-connect-endpoint-id "
-                             : "",
-             state[0] == 'c' ? id : "",
-             state[0] == 'c' ? " --region " : "",
-             state[0] == 'c' ? d->region : "", d->f.subnet, d->region);
+        if (strcmp(state, "delete-in-progress") == 0) {
+            needs(f, EICE_OP_CREATE_ENDPOINT, d->f.subnet, "");
+        } else {
+            needs(f, EICE_OP_DELETE_ENDPOINT, id, "");
+            mend(f, "%seice endpoint delete --yes --wait %s",
+                 why[0] != 0 ? "mend that, then: " : "", id);
+            there(d, f);
+            mend(f, " && ");
+        }
+        enroll(d, f);
         return V_FAIL;
     }
     if (strcmp(state, "update-failed") == 0) {
         because(f, "its last change failed, the settings before are in "
                    "force%s%s",
                 why[0] != 0 ? ": " : "", why);
+        mend(f, "make that change again, or one that puts it right (eice "
+                "endpoint modify %s)", id);
         return V_WARN;
     }
     return V_OK;
+}
+
+/* Changes the endpoint; `own` lets its packets come from its own address, as
+ * they must unless it is IPv4 only. The old settings are in force until the
+ * change is complete. */
+static void modify(const doctor *d, finding *f, const char *option, bool own)
+{
+    mend(f, "aws ec2 modify-instance-connect-endpoint "
+            "--instance-connect-endpoint-id %s%s%s%s",
+         d->f.endpoint_id, option[0] != 0 ? " " : "", option,
+         own ? " --no-preserve-client-ip" : "");
+    there(d, f);
+    mend(f, " && eice endpoint wait %s", d->f.endpoint_id);
+    there(d, f);
 }
 
 static verdict look_family(const doctor *d, finding *f)
@@ -402,10 +441,8 @@ static verdict look_family(const doctor *d, finding *f)
         || (!six && strcmp(type, "ipv6") == 0)) {
         because(f, "the endpoint does not speak %s", six ? "IPv6" : "IPv4");
         needs(f, EICE_OP_MODIFY_ENDPOINT, d->f.endpoint_id, "dualstack");
-        mend(f, "aws ec2 modify-instance-connect-endpoint "
-                "--instance-connect-endpoint-id %s --ip-address-type "
-                "dualstack --region %s",
-             d->f.endpoint_id, d->region);
+        modify(d, f, "--ip-address-type dualstack",
+               eice_item_is(d->f.endpoint, "preserveClientIp", "true"));
         return V_FAIL;
     }
     return V_OK;
@@ -460,10 +497,11 @@ static verdict look_groups(const doctor *d, finding *f, bool egress)
     needs(f, egress ? EICE_OP_AUTHORIZE_EGRESS : EICE_OP_AUTHORIZE_INGRESS,
           rule.group, rule.peer);
     mend(f, "aws ec2 authorize-security-group-%s --group-id %s "
-            "--ip-permissions IpProtocol=tcp,FromPort=%u,ToPort=%u,"
-            "UserIdGroupPairs=[{GroupId=%s}] --region %s",
+            "--ip-permissions 'IpProtocol=tcp,FromPort=%u,ToPort=%u,"
+            "UserIdGroupPairs=[{GroupId=%s}]'",
          egress ? "egress" : "ingress", rule.group, d->port, d->port,
-         rule.peer, d->region);
+         rule.peer);
+    there(d, f);
     return V_FAIL;
 }
 
@@ -478,6 +516,8 @@ static verdict look_groups_in(const doctor *d, finding *f)
 }
 
 /* ---- network ACLs and routes ------------------------------------------- */
+
+#define ACL_LAST 32766u /* those behind it end every list and deny */
 
 static const eice_item *of_subnet(const doctor *d, cli_asks which,
                                   const char *subnet, const char *fallback)
@@ -503,6 +543,35 @@ static const eice_item *of_subnet(const doctor *d, cli_asks which,
     return main_one;
 }
 
+static uint64_t number_of(const eice_item *entry)
+{
+    char text[16];
+    uint64_t n = 0;
+
+    (void)eice_str_u64(eice_str_c(eice_item_get(entry, "ruleNumber", text,
+                                                sizeof text)),
+                       UINT32_MAX, &n);
+    return n;
+}
+
+/* The highest number below `number` that no entry has; 0: there is none. */
+static unsigned acl_room(const eice_item *acl, bool egress, uint64_t number)
+{
+    unsigned n = number > ACL_LAST ? ACL_LAST : (unsigned)number - 1;
+    eice_items walk;
+    eice_item e;
+
+    eice_items_in(acl, "entrySet/item", &walk);
+    while (n > 0 && eice_items_next(&walk, &e)) {
+        if (eice_item_is(&e, "egress", egress ? "true" : "false")
+            && number_of(&e) == n) {
+            n--;
+            eice_items_in(acl, "entrySet/item", &walk);
+        }
+    }
+    return n;
+}
+
 /* The verdict of the entry with the lowest number that fits (stateless, in
  * order); without one the last rule, "*", denies. */
 static bool acl_lets(const eice_item *acl, bool egress, const char *address,
@@ -516,7 +585,7 @@ static bool acl_lets(const eice_item *acl, bool egress, const char *address,
     eice_items_in(acl, "entrySet/item", &walk);
     while (eice_items_next(&walk, &e)) {
         char text[64];
-        uint64_t n = 0;
+        uint64_t n;
 
         if (!eice_item_is(&e, "egress", egress ? "true" : "false")
             || !(eice_item_is(&e, "protocol", "-1")
@@ -531,9 +600,7 @@ static bool acl_lets(const eice_item *acl, bool egress, const char *address,
                             address)) {
             continue;
         }
-        (void)eice_str_u64(eice_str_c(eice_item_get(&e, "ruleNumber", text,
-                                                    sizeof text)),
-                           UINT32_MAX, &n);
+        n = number_of(&e);
         if (n < *number) {
             *number = n;
             allowed = eice_item_is(&e, "ruleAction", "allow");
@@ -555,7 +622,9 @@ static verdict look_acls(const doctor *d, finding *f)
         {d->f.subnet, true, d->f.endpoint_address, 49152},
         {d->f.endpoint_subnet, false, d->f.address, 49152},
     };
+    const bool six = strchr(d->f.address, ':') != NULL;
     char id[64];
+    unsigned room;
     size_t i;
 
     if (d->f.endpoint_address[0] == 0
@@ -579,14 +648,17 @@ static verdict look_acls(const doctor *d, finding *f)
         seen(f, "%s of %s denies TCP %u %s %s", id, legs[i].subnet,
              legs[i].port, legs[i].egress ? "to" : "from", legs[i].address);
         because(f, "a network ACL stands between endpoint and instance");
-        mend(f, "aws ec2 create-network-acl-entry --network-acl-id %s %s "
+        room = acl_room(acl, legs[i].egress, number);
+        mend(f, "aws ec2 %s-network-acl-entry --network-acl-id %s %s "
                 "--rule-number %u --protocol 6 --port-range From=%u,To=%u "
-                "--cidr-block %s/32 --rule-action allow --region %s",
-             id, legs[i].egress ? "--egress" : "--ingress",
-             number < 2 || number > 32766 ? 1u : (unsigned)number - 1,
+                "%s %s/%u --rule-action allow",
+             room > 0 ? "create" : "replace", id,
+             legs[i].egress ? "--egress" : "--ingress", room > 0 ? room : 1u,
              legs[i].port == d->port ? d->port : 1024,
-             legs[i].port == d->port ? d->port : 65535, legs[i].address,
-             d->region);
+             legs[i].port == d->port ? d->port : 65535,
+             six ? "--ipv6-cidr-block" : "--cidr-block", legs[i].address,
+             six ? 128u : 32u);
+        there(d, f);
         return V_FAIL;
     }
     seen(f, "let TCP %u and its answers pass", d->port);
@@ -629,8 +701,9 @@ static verdict look_routes(const doctor *d, finding *f)
              best[0] != 0 ? best : d->f.address);
         because(f, "the endpoint's subnet has no local route to the instance");
         mend(f, "aws ec2 delete-route --route-table-id %s "
-                "--destination-cidr-block %s --region %s",
-             text, best, d->region);
+                "--destination-cidr-block %s",
+             text, best);
+        there(d, f);
         return V_FAIL;
     }
     seen(f, "%s is local in %s", best, text);
@@ -806,11 +879,36 @@ static verdict look_banner(const doctor *d, finding *f)
 
 static verdict look_kex(const doctor *d, finding *f)
 {
+    if (ended_at(d, EICE_STAGE_KEX)
+        && strncmp(d->error.remedy, "offered", 7) == 0) {
+        because(f, "its sshd allows nothing that eice can do");
+        mend(f, "let its sshd_config allow one of these: %s",
+             d->error.remedy);
+    }
     return stage_or(d, f, EICE_STAGE_KEX);
 }
 
 static verdict look_host_key(const doctor *d, finding *f)
 {
+    const char *const path = d->c->conn.known_hosts;
+
+    if (d->error.code == EICE_E_HOST_KEY_CHANGED) {
+        because(f, "the instance was made anew, or its host keys were, or "
+                   "another machine answers in its place");
+        mend(f, "if the new key is right (--hostkey-policy console asks its "
+                "console): ssh-keygen -R %s -f ",
+             d->f.id);
+        if (path != NULL) {
+            mend(f, "'%s'", path);
+        } else {
+            mend(f, "~/.local/state/eice/known_hosts");
+        }
+    } else if (d->error.code == EICE_E_HOST_KEY_REVOKED) {
+        because(f, "its host key is one that must not be trusted any more");
+        mend(f, "do not connect; make it new host keys (ssh-keygen -A there, "
+                "with eice serial %s)",
+             d->f.id);
+    }
     return stage_or(d, f, EICE_STAGE_HOSTKEY);
 }
 
@@ -826,6 +924,7 @@ static verdict look_auth(const doctor *d, finding *f)
         because(f, "the image of this instance has the login %s, not %s",
                 login, d->user);
         mend(f, "eice ssh -l %s %s", login, d->c->conn.target);
+        there(d, f);
     } else if (login != NULL && !ready) {
         because(f, "this image comes without EC2 Instance Connect: the "
                    "pushed key never arrives");
@@ -855,6 +954,7 @@ static verdict look_login(const doctor *d, finding *f)
     seen(f, "whoami says %s", d->whoami[0] != 0 ? d->whoami : "nothing");
     if (strcmp(d->whoami, d->user) != 0) {
         because(f, "the login runs commands as somebody else, or not at all");
+        mend(f, "see ForceCommand in its sshd_config, and the login's shell");
         return V_WARN;
     }
     return V_OK;

@@ -456,6 +456,35 @@ static bool create_failed(const enrolling *w, const eice_item *item,
                   remedy);
 }
 
+static uint32_t wait_limit(const enrolling *w)
+{
+    return w->c->point.timeout_ms != 0 ? w->c->point.timeout_ms : 900000;
+}
+
+/* One on its way out keeps the place of the next. */
+static bool wait_gone(enrolling *w, const enrolled *e)
+{
+    const uint64_t end = eice_posix_now().ms + wait_limit(w);
+    uint32_t pause = 500;
+
+    while (w->f.endpoint != NULL
+           && eice_item_is(w->f.endpoint, "state", "delete-in-progress")) {
+        if (eice_posix_now().ms >= end) {
+            return enroll_report(w, EICE_E_NO_ENDPOINT, EICE_STAGE_ENDPOINT,
+                                 w->f.endpoint_id, "not gone in time",
+                                 "run it again: it goes on waiting");
+        }
+        if (pause == 500) {
+            enroll_say(w, e, "waits until it is gone:", w->f.endpoint_id);
+        }
+        if (!cli_calls_pause(&w->r, pause) || !enroll_look(w, e)) {
+            return false;
+        }
+        pause = pause * 2 < POLL_MS ? pause * 2 : POLL_MS;
+    }
+    return true;
+}
+
 /* That one; otherwise it is made. */
 static bool have_endpoint(enrolling *w, enrolled *e)
 {
@@ -476,7 +505,7 @@ static bool have_endpoint(enrolling *w, enrolled *e)
         && eice_item_is(w->f.endpoint, "state", "create-failed")) {
         return create_failed(w, w->f.endpoint, w->f.endpoint_id);
     }
-    if (there_is(w, e) || create(w, e, &late)) {
+    if (there_is(w, e) || (wait_gone(w, e) && create(w, e, &late))) {
         return true;
     }
     if (late.code != EICE_OK) {
@@ -524,8 +553,7 @@ static int ready(enrolling *w, const enrolled *e, char *state, size_t cap)
 
 static bool wait_endpoint(enrolling *w, const enrolled *e)
 {
-    const uint32_t limit
-        = w->c->point.timeout_ms != 0 ? w->c->point.timeout_ms : 900000;
+    const uint32_t limit = wait_limit(w);
     const uint64_t began = eice_posix_now().ms;
     uint32_t pause = 500;
     char state[32] = "";

@@ -273,7 +273,10 @@ void cli_facts_around(cli_facts *f, cli_run *r)
     }
     (void)cli_call_wait(r, a, CLI_ASK_COUNT);
     if (a[CLI_ASK_INTERFACES].count > 0) {
-        cli_fact(&a[CLI_ASK_INTERFACES].items[0], "privateIpAddress",
+        cli_fact(&a[CLI_ASK_INTERFACES].items[0],
+                 strchr(f->address, ':') != NULL
+                     ? "ipv6AddressesSet/item/ipv6Address"
+                     : "privateIpAddress",
                  f->endpoint_address, sizeof f->endpoint_address);
     }
 }

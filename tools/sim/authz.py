@@ -166,6 +166,21 @@ def _instance(call):
     yield f"ec2:{call.action}", f"instance/{id_}", instance_keys(call.world.instance(id_))
 
 
+def _instances(call):
+    for id_ in call.params.many("InstanceId"):
+        yield f"ec2:{call.action}", f"instance/{id_}", instance_keys(call.world.instance(id_))
+
+
+def _network(parameter, table, kind):
+    """An action on an ACL or a route table."""
+    def needs(call):
+        id_ = call.params.one(parameter)
+        entry = call.world.data[table].get(id_, {})
+        yield f"ec2:{call.action}", f"{kind}/{id_}", {
+            "ec2:Vpc": arn(call, f"vpc/{entry.get('vpc')}"), **tag_keys(entry.get("tags", {}))}
+    return needs
+
+
 def _endpoint(call):
     id_ = call.params.one("InstanceConnectEndpointId")
     keys = endpoint_keys(call.world.endpoint(id_))
@@ -234,7 +249,12 @@ def _change_tags(call):
 
 
 NEEDS = {
-    "GetConsoleOutput": _instance, "CreateInstanceConnectEndpoint": _create_endpoint,
+    "GetConsoleOutput": _instance, "ModifyInstanceMetadataOptions": _instance,
+    "StartInstances": _instances,
+    **{f"{verb}NetworkAclEntry": _network("NetworkAclId", "acls", "network-acl")
+       for verb in ("Create", "Replace", "Delete")},
+    "DeleteRoute": _network("RouteTableId", "route_tables", "route-table"),
+    "CreateInstanceConnectEndpoint": _create_endpoint,
     "ModifyInstanceConnectEndpoint": _modify_endpoint,
     "DeleteInstanceConnectEndpoint": _endpoint,
     **{f"{verb}SecurityGroup{way}": _rules for verb in ("Authorize", "Revoke")

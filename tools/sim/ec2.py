@@ -331,6 +331,7 @@ def instance_item(call, entry):
 
 @action("DescribeInstances", "InstanceId.N", *FILTERS, *PAGING)
 def describe_instances(call):
+    call.world.settle()
     entries = call.world.data["instances"]
     ids = call.params.many("InstanceId")
     if ids:

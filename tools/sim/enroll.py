@@ -1,4 +1,5 @@
-"""EC2 actions about Instance Connect Endpoints; with it come those of vpc, groups and console.
+"""EC2 actions about Instance Connect Endpoints; with it come those of vpc, groups, change and
+console.
 
 They enter the table of ec2.py when this module is imported.
 """
@@ -7,7 +8,7 @@ import re
 import time
 import uuid
 
-from . import console, ec2, groups, vpc
+from . import change, console, ec2, groups, vpc
 from .ec2 import action, endpoint_item
 from .errors import ApiError
 from .vpc import TAGS, now
@@ -16,7 +17,7 @@ from .world import endpoint
 TYPES = ("ipv4", "dualstack", "ipv6")
 SUBNET_ID = re.compile(r"subnet-[0-9a-f]{8,17}\Z")
 SERVICE = ec2
-PARTS = (vpc, groups, console)
+PARTS = (vpc, groups, change, console)
 
 
 def given_groups(call, vpc):

@@ -42,6 +42,7 @@ SETTINGS = {
     "endpoint_delete_ms": None,
     "endpoint_gone_ms": 500,
     "endpoint_hidden_ms": 0,
+    "instance_start_ms": 500,
     "endpoints_per_region": 5,
     "rules_per_group": 60,
     "console_delay_ms": 0,
@@ -68,7 +69,8 @@ SETTINGS = {
 # How long AWS takes, about.
 REAL_DELAYS = {"endpoint_create_ms": 60000, "endpoint_update_ms": 30000,
                "endpoint_delete_ms": 120000, "endpoint_gone_ms": 10000,
-               "console_delay_ms": 120000, "endpoint_hidden_ms": 2000}
+               "console_delay_ms": 120000, "endpoint_hidden_ms": 2000,
+               "instance_start_ms": 15000}
 
 VPCS = {
     MAIN_VPC: {"cidr": "10.20.0.0/16", "ipv6_cidr": "2001:db8:12:3400::/56"},
@@ -157,7 +159,7 @@ def instance(number, name, **extra):
              "targets": {"22": "refuse", "3389": "refuse"}, "tags": {}, "type": "t4g.small",
              "image": "ami-0aa11bb22cc33dd44", "platform": None, "console": None,
              "reservation": None, "launched": "2026-01-10T08:00:11.000Z", "boots": [],
-             "package": True, "metadata": "enabled", "serial": {}}
+             "package": True, "metadata": "enabled", "serial": {}, "due": None, "next": None}
     entry.update(extra)
     return entry
 
@@ -364,8 +366,11 @@ class World:
         return self.data["settings"]
 
     def settle(self):
-        """Lets endpoints finish what they are about, once their time has come."""
+        """Lets endpoints and instances finish what they are about, once their time has come."""
         now = time.monotonic()
+        for entry in self.data["instances"]:
+            if entry["due"] is not None and now >= entry["due"]:
+                entry.update(state=entry["next"], due=None, next=None)
         for entry in list(self.data["endpoints"]):
             if entry["due"] is None or now < entry["due"]:
                 continue
@@ -394,6 +399,11 @@ class World:
         entry["state"] = state
         entry["next"] = following if failure is None else {"message": failure}
         entry["due"] = time.monotonic() + ms / 1000
+
+    def begin_instance(self, entry, state, following):
+        """Puts an instance into a state that settle() will end with the one that follows."""
+        entry.update(state=state, next=following,
+                     due=time.monotonic() + self.settings["instance_start_ms"] / 1000)
 
     def instance(self, id_or_name):
         """By id or Name; None when there is none."""
