@@ -11,7 +11,7 @@ import re
 import sys
 import time
 
-from e2elib import check, contains, equal, eventually, main, matches, test
+from e2elib import ROOT, check, contains, equal, eventually, main, matches, test
 
 CONFIG = "conf/eice/config"
 LONELY = "i-0123456789abcde15"
@@ -361,30 +361,91 @@ def why(w):
 
 # the wizard
 
+def screen(seen):
+    """The lines that stand on the terminal in the end: text, and the picker's few sequences."""
+    lines, row, column = [""], 0, 0
+    for code, step, letter, char in re.findall(r"(\x1b\[([0-9]*)([AJK]))|([^\x1b])",
+                                               seen.decode()):
+        if code:
+            row -= int(step or 1) if letter == "A" else 0
+            lines[row] = lines[row][:column] if letter in "JK" else lines[row]
+            del lines[row + 1 if letter == "J" else len(lines):]
+        elif char == "\r":
+            column = 0
+        elif char == "\n":
+            row, column = row + 1, 0
+            lines += [""] * (row + 1 - len(lines))
+        else:
+            lines[row] = lines[row][:column].ljust(column) + char + lines[row][column + 1:]
+            column += 1
+    return [line.rstrip() for line in lines]
+
+
+def settled(lines):
+    """Without what differs each time: ids that were made, ages, how often it was looked at."""
+    out = []
+    for line in lines:
+        line = re.sub(r"eice-[0-9a-f]{17}", "eice-ID", line)
+        line = re.sub(r"\S+/known_hosts", "/known_hosts", line)
+        line = re.sub(r" +[0-9]+[mhdy]$", " AGE", re.sub(r", [0-9]+ s$", ", N s", line))
+        if line and (not out or line != out[-1]):
+            out.append(line)
+    return out
+
+
+@test
+def as_in_the_readme(w):
+    """The usual path: Enter at each question. The README shows what is on the screen then."""
+    only(w, "lonely", "web-1")
+    w.sim.ctl("setting", name="endpoint_create_ms", value=1000)
+    enroll(w, "--yes", "--no-test", "web-1").expect(0)
+    with w.terminal("enroll", env=environment(w), columns=116) as t:
+        seen = b""
+        for pattern in (r"list \[eu-west-1\]: ", "type to filter.*\r\n", r"edit \[y\]: ",
+                        r"rule\? \[y\]: ", r"Login \[ec2-user\]: ", r"ssh\? \[n\]: "):
+            match = t.expect(pattern)
+            seen += match.string[:match.end()]
+            t.send("\r" if "filter" in pattern else "\n")
+        equal(t.wait(20), 0, "status")
+        t.restored("afterwards")
+        shown = settled(screen(seen + t.seen))
+    with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as f:
+        [told] = re.findall(r"^```\n(Region.*?)^```", f.read(), re.M | re.S)
+    equal(shown, settled(told.splitlines()), "the README's picture")
+    check(settings(w, "lonely"), "it is remembered")
+
+
 @test
 def with_arrow_keys(w):
-    """Region, instance by filter and arrows, subnet, group, rule, login, test."""
+    """Region from a list, instance by filter and arrows, each setting edited, a stanza."""
+    w.sim.world.data["subnets"][LONELY_SUBNET]["ipv6_cidr"] = "2001:db8:12:3500::/64"
     with w.terminal("enroll", env=environment(w)) as t:
-        t.expect(r"Region \[eu-west-1\]: ")
-        t.send("\n")
-        t.expect("WHICH INSTANCES")
+        t.expect(r"Region, \? for a list \[eu-west-1\]: ")
+        t.send("?\n")
+        t.expect("Which Region")
+        t.send("eu-west-1\r")
+        t.expect("Which instances")
         t.expect("type to filter")
         t.send("lonx")
         t.send("\x7fely")
         t.expect("1 of [0-9]+, filter: lonely")
         t.send("\x1b[B\x1b[A \r")
-        t.expect(r"Security group of the endpoint, \? for a list \[default\]: ")
-        t.send("?\n")
-        t.expect("Security group of the endpoint\\?")
+        t.expect("addresses +dualstack, as the subnet")
+        t.expect(r"edit \[y\]: ")
+        t.send("edit\n")
+        t.expect("security groups")
         t.expect(">  sg-")
-        t.send("default")
-        t.expect("filter: default")
-        t.send("\r")
-        t.expect(r"as the subnet \[as the subnet\]: ")
-        t.send("\n")
-        t.expect(r"client's own address \(IPv4\)\? \[n\]: ")
-        t.send("\n")
-        t.expect(r"Make an EC2 Instance Connect Endpoint in subnet-\w+\? \[y\]: ")
+        t.send(" \x1b[B \r")
+        t.expect(r"Addresses: dualstack, ipv4, ipv6 \[dualstack\]: ")
+        t.send("ipv5\n")
+        t.expect(r"Addresses: dualstack, ipv4, ipv6 \[dualstack\]: ")
+        t.send("ipv4\n")
+        t.expect(r"client's own address\? y, n \[n\]: ")
+        t.send("n\n")
+        for answer in ("Team=a b", "nonsense", "=x", ""):
+            t.expect("Another tag, KEY=VALUE, or nothing: ")
+            t.send(answer + "\n")
+        t.expect(r"Make an EC2 Instance Connect Endpoint so\? \[y\]: ")
         t.send("y\n")
         t.expect(r"allow tcp 22 from sg-")
         t.expect(r"Add this rule\? \[y\]: ")
@@ -396,9 +457,67 @@ def with_arrow_keys(w):
         t.send("y\n")
         equal(t.wait(20), 0, "status")
         t.restored("afterwards")
-    with open(w.path(".ssh/config"), encoding="utf-8") as f:
-        matches(f.read(), r"Host lonely\n.*\n    HostName i-0123456789abcde15\n", "the stanza")
+    [made] = endpoints(w)
+    equal((sorted(made["groups"]), made["address_type"], made["preserve_ip"], made["tags"]),
+          (["sg-0def00000000000aa", LONELY_GROUP], "ipv4", False,
+           {"eice.h:created-by": "eice", "Team": "a b"}), "what was made")
+    matches(text_of(w, ".ssh/config"), f"Host lonely\n.*\n    HostName {LONELY}\n", "the stanza")
     check(settings(w, "lonely"), "it is remembered")
+
+
+@test
+def several_chosen(w):
+    """Two of the list, in one VPC without an endpoint and one that has it; marked afterwards."""
+    only(w, "lonely", "web-1", "app & web-2")
+    for again in (False, True):
+        with w.terminal("enroll", "--no-test", env=environment(w)) as t:
+            t.expect("Region")
+            t.send("\n")
+            match = t.expect("type to filter")
+            if again:
+                rows = screen(match.string)
+                equal([[word for word in row.split() if word in ("yes", "no", "enrolled")]
+                       for row in rows if " i-" in row], [["yes"], ["enrolled"], ["enrolled"]],
+                      "the marks")
+                t.send("q")
+                equal(t.wait(), 1, "status")
+                break
+            t.send("\x1b[B \x1b[B \r")
+            t.expect("edit[^:]*: ")
+            t.send("y\n")
+            for pattern in (r"rule\?[^:]*: ", "Login[^:]*: ", r"ssh\?[^:]*: ", "Login[^:]*: ",
+                            r"ssh\?[^:]*: "):
+                t.expect(pattern)
+                t.send("\n")
+            equal(t.wait(20), 0, "status")
+    check(settings(w, "lonely") and settings(w, "web-1") and not settings(w, "app & web-2"),
+          "what is remembered")
+
+
+@test
+def groups_by_number(w):
+    """On a dumb terminal; and none, which is the VPC's default group."""
+    only(w, "lonely")
+    for answer, wanted in (("1,2", 2), ("none", 1)):
+        w.sim.world.restore(w.original)
+        only(w, "lonely")
+        with w.terminal("enroll", "--no-test", "lonely", env=environment(w, TERM="dumb")) as t:
+            t.expect("edit[^:]*: ")
+            t.send("maybe\n")
+            t.expect("edit[^:]*: ")
+            t.send("e\n")
+            t.expect("None: the VPC's default one")
+            t.expect(r"q to end \[none\]: ")
+            t.send(answer + "\n")
+            for pattern in ("own address[^:]*: ", "tag[^:]*: ", r"so\?[^:]*: "):
+                t.expect(pattern)
+                t.send("\n")
+            t.expect("made endpoint")
+            t.expect(r"rule\?[^:]*: |Login[^:]*: ")
+            t.send("q\n")
+            equal(t.wait(), 1, "status")
+        [made] = endpoints(w)
+        equal(len(made["groups"]), wanted, f"groups of {answer!r}")
 
 
 def by_number(w, env, columns=80):
@@ -406,7 +525,7 @@ def by_number(w, env, columns=80):
     with w.terminal("enroll", env=env, columns=columns) as t:
         t.expect("Region")
         t.send("\n")
-        t.expect("WHICH INSTANCES")
+        t.expect("Which instances")
         line = t.expect(r"([0-9]+)  (web-1)\s[^\n]*\n")
         t.expect(r"number[^:]*: ")
         t.send("7\n")
@@ -439,7 +558,7 @@ def narrow_and_wide(w):
         with w.terminal("enroll", env=environment(w), columns=columns) as t:
             t.expect("Region")
             t.send("\n")
-            t.expect("WHICH INSTANCES")
+            t.expect("Which instances")
             t.drain(0.5)
             plain = re.sub(rb"\x1b\[[0-9]*[A-Z]", b"", t.seen).decode()
             widest = max(len(line) for line in plain.split("\r\n"))
@@ -454,12 +573,14 @@ def narrow_and_wide(w):
 def left(w):
     """q, Ctrl-C and the end of the input leave at every question, and change nothing."""
     for at, key in ((0, "q\n"), (0, "\x03"), (0, "\x04"), (1, "q"), (1, "\x03"), (1, "\x1b"),
-                    (2, "q\n"), (3, "q\n"), (4, "\x03"), (5, "n\n"), (5, "\x03")):
+                    (2, "q\n"), (2, "n\n"), (3, "q"), (4, "q\n"), (5, "\x03"), (6, "n\n"),
+                    (6, "\x03")):
         with w.terminal("enroll", env=environment(w)) as t:
             for step, (pattern, answer) in enumerate((
                     ("Region[^:]*: ", "\n"), ("type to filter", "lonely\r"),
-                    ("Security group[^:]*: ", "\n"), ("Addresses:[^:]*: ", "\n"),
-                    ("own address[^:]*: ", "\n"), ("Make an[^:]*: ", "y\n"))):
+                    ("edit[^:]*: ", "e\n"), ("default one", "\r"),
+                    ("own address[^:]*: ", "\n"), ("tag[^:]*: ", "\n"),
+                    ("Make an[^:]*: ", "y\n"))):
                 t.expect(pattern)
                 if step == at:
                     t.send(key)
@@ -474,7 +595,7 @@ def left(w):
 def region_by_hand(w):
     """Another Region than the configured one."""
     with w.terminal("enroll", env=environment(w, AWS_REGION="eu-central-1")) as t:
-        t.expect(r"Region \[eu-central-1\]: ")
+        t.expect(r"Region, . for a list \[eu-central-1\]: ")
         t.send("eu-west-1\n")
         t.expect("type to filter")
         t.send("lonely")

@@ -443,6 +443,17 @@ bool cli_table_list(cli_table *t, const eice_item *item, const char *path,
 bool cli_table_print(const cli *c, const cli_table *t);
 /* The same, a line a cell; with --json an object. */
 bool cli_table_print_rows(const cli *c, const cli_table *t);
+/* The cell of a column, by its name in JSON, in a row. */
+const char *cli_table_value(const cli_table *t, const char *row,
+                            const char *json);
+/* Where the rows begin; the caller's to free, NULL without memory. */
+const char **cli_table_rows(const cli_table *t);
+/* The widths of CLI_COLUMNS columns, 0 of those left out, so that all fit
+ * into so many characters. */
+void cli_table_measure(const cli_table *t, size_t *width, size_t room);
+/* One row, or with NULL the titles, without the end of the line. */
+void cli_table_row(FILE *out, const cli_table *t, const char *row,
+                   const size_t *width, bool coloured);
 /* Rows by --sort and -r, else by name and id. False: no memory. */
 bool cli_table_sort(const cli *c, cli_table *t);
 /* Is --sort one of the columns? False: reported. */
@@ -452,6 +463,12 @@ void cli_table_free(cli_table *t);
 bool cli_colour(int fd);
 /* "5m", "3h", "12d", "2y" */
 void cli_age(int64_t seconds, char *out, size_t cap);
+
+/* ---- ls.c -------------------------------------------------------------- */
+
+/* The running instances of the connection's Region, as ls shows them, with
+ * those marked that the configuration knows. False: reported. */
+bool cli_ls_running(cli_run *run, cli_table *out);
 
 /* ---- reach.c ----------------------------------------------------------- */
 
@@ -527,18 +544,20 @@ bool cli_config_forget(const cli *c, const char *path, bool stanza,
 
 /* ---- pick.c ------------------------------------------------------------ */
 
-typedef struct cli_choice {
-    char text[240];
-} cli_choice;
-
 bool cli_can_ask(void);
 /* A line of input, or the default for an empty one; false: q, or the end. */
 bool cli_prompt(const char *question, const char *otherwise, char *out,
                 size_t cap);
 bool cli_confirm(const char *question);
-/* One of the list, or several; false when it was left. */
-bool cli_pick(const char *title, const cli_choice *list, size_t count,
-              bool *chosen, bool many);
+typedef enum cli_picks {
+    CLI_PICK_ONE,
+    CLI_PICK_SOME, /* one at least */
+    CLI_PICK_ANY   /* or none */
+} cli_picks;
+
+/* Of the rows of a table; false when it was left, or there is none. */
+bool cli_pick(const char *title, const cli_table *t, bool *chosen,
+              cli_picks how);
 
 /* ---- forward.c --------------------------------------------------------- */
 

@@ -8,7 +8,6 @@
 #include "enroll.h"
 
 #define POLL_MS 5000u
-#define MANY 512
 
 void enroll_say(const enrolling *w, const enrolled *e, const char *what,
                      const char *value)
@@ -37,7 +36,7 @@ bool enroll_agreed(const enrolling *w, const char *question)
 
 /* ---- calls ------------------------------------------------------------- */
 
-static bool calls_open(enrolling *w)
+bool enroll_open(enrolling *w)
 {
     w->c->conn = w->given;
     w->c->conn.goal = EICE_GOAL_CALLS;
@@ -78,18 +77,16 @@ bool enroll_look(enrolling *w, const enrolled *e)
 
 /* ---- choose ------------------------------------------------------------ */
 
-static bool add(enrolling *w, const eice_item *item, const char *name)
+bool enroll_add(enrolling *w, const char *id, const char *name)
 {
     enrolled *e = &w->list[w->count];
 
-    eice_item_get(item, "instanceId", e->id, sizeof e->id);
-    snprintf(e->name, sizeof e->name, "%s", name);
-    if (name[0] == 0) {
-        eice_item_tag(item, "Name", e->name, sizeof e->name);
+    if (w->count == ENROLL_MANY) {
+        return enroll_report(w, EICE_E_LIMIT, EICE_STAGE_TARGET,
+                             "too many instances", "", "name them");
     }
-    if (e->name[0] == 0) {
-        snprintf(e->name, sizeof e->name, "%s", e->id);
-    }
+    snprintf(e->id, sizeof e->id, "%s", id);
+    snprintf(e->name, sizeof e->name, "%s", name[0] != 0 ? name : id);
     w->count++;
     return true;
 }
@@ -120,212 +117,10 @@ static bool add_target(enrolling *w, const char *target)
                                      : "no such instance",
                       "");
     }
-    return add(w, w->f.instance, target);
-}
-
-/* "yes", "pending" or "no": is there an endpoint in its VPC? */
-static const char *endpoint_word(const cli_call *points, const eice_item *i)
-{
-    const char *word = "no";
-    char vpc[32];
-    size_t k;
-
-    eice_item_get(i, "vpcId", vpc, sizeof vpc);
-    for (k = 0; k < points->count; k++) {
-        const eice_item *e = &points->items[k];
-
-        if (eice_item_is(e, "vpcId", vpc)) {
-            word = eice_item_is(e, "state", "create-in-progress") ? "pending"
-                   : eice_item_is(e, "state", "create-failed")    ? "failed"
-                                                                  : "yes";
-        }
-    }
-    return word;
-}
-
-#define ROW "%-18s %-19s %-15s %-8s %-4s %-10s %-12s %-21s %s"
-
-static void describe(const cli_call *points, const eice_item *i,
-                     cli_choice *out)
-{
-    char name[64];
-    char id[32];
-    char ip[64];
-    char vpc[32];
-    char subnet[32];
-    char zone[32];
-    char platform[32];
-    char age[32];
-    int64_t then;
-
-    eice_item_get(i, "launchTime", age, sizeof age);
-    if (eice_time_iso_parse(eice_str_c(age), &then)) {
-        cli_age(eice_posix_now().unix_s - then, age, sizeof age);
-    }
-    snprintf(out->text, sizeof out->text, ROW,
-             eice_item_tag(i, "Name", name, sizeof name),
-             eice_item_get(i, "instanceId", id, sizeof id),
-             eice_item_get(i, "privateIpAddress", ip, sizeof ip),
-             endpoint_word(points, i), age,
-             eice_item_get(i, "placement/availabilityZone", zone,
-                           sizeof zone),
-             eice_item_get(i, "platformDetails", platform, sizeof platform),
-             eice_item_get(i, "vpcId", vpc, sizeof vpc),
-             eice_item_get(i, "subnetId", subnet, sizeof subnet));
-}
-
-/* What is chosen of the rows joins the list. */
-static bool choose_of(enrolling *w, const cli_call *a, const cli_call *points)
-{
-    cli_choice *rows = (cli_choice *)calloc(a->count + 1, sizeof *rows);
-    bool *chosen = (bool *)calloc(a->count + 1, sizeof *chosen);
-    bool good = rows != NULL && chosen != NULL;
-    char title[240];
-    size_t i;
-
-    for (i = 0; good && i < a->count; i++) {
-        describe(points, &a->items[i], &rows[i]);
-        chosen[i] = true;
-    }
-    if (good && a->count == 0) {
-        good = enroll_report(w, EICE_E_NO_INSTANCE, EICE_STAGE_TARGET,
-                      "no instance is running in",
-                      eice_conn_region(w->r.conn), "pass --region");
-    } else if (good && !w->c->all) {
-        snprintf(title, sizeof title, ROW, "WHICH INSTANCES?", "ID",
-                 "PRIVATE IP", "ENDPOINT", "AGE", "ZONE", "PLATFORM", "VPC",
-                 "SUBNET");
-        good = cli_pick(title, rows, a->count, chosen, true);
-    }
-    for (i = 0; good && i < a->count && w->count < MANY; i++) {
-        good = !chosen[i] || add(w, &a->items[i], "");
-    }
-    free(rows);
-    free(chosen);
-    return good;
-}
-
-/* All that run; with --all every one of them. */
-static bool choose(enrolling *w)
-{
-    cli_call *a = (cli_call *)malloc(2 * sizeof *a);
-    bool good;
-
-    if (a == NULL) {
-        return false;
-    }
-    cli_call_begin(&a[0], EICE_OP_DESCRIBE_INSTANCES);
-    cli_call_begin(&a[1], EICE_OP_DESCRIBE_ENDPOINTS);
-    eice_param_filter(&a[0].params, "instance-state-name",
-                      eice_str_c("running"));
-    cli_call_start(&w->r, &a[1]);
-    good = enroll_call(w, &a[0]);
-    (void)cli_call_wait(&w->r, &a[1], 1); /* without it there is a list, too */
-    good = good && choose_of(w, &a[0], &a[1]);
-    cli_call_end(&a[0]);
-    cli_call_end(&a[1]);
-    free(a);
-    return good;
+    return enroll_add(w, w->f.id, target);
 }
 
 /* ---- the endpoint ------------------------------------------------------ */
-
-/* One of a call's items, as the user wants it; NULL: none. */
-static const eice_item *pick_item(const cli_call *a, const char *title,
-                                  const char *first, const char *second)
-{
-    cli_choice *rows = (cli_choice *)calloc(a->count + 1, sizeof *rows);
-    bool *chosen = (bool *)calloc(a->count + 1, sizeof *chosen);
-    const eice_item *found = NULL;
-    char id[64];
-    char text[128];
-    size_t i;
-
-    for (i = 0; rows != NULL && i < a->count; i++) {
-        snprintf(rows[i].text, sizeof rows[i].text, "%-26s %s",
-                 eice_item_get(&a->items[i], first, id, sizeof id),
-                 eice_item_get(&a->items[i], second, text, sizeof text));
-    }
-    if (rows != NULL && chosen != NULL
-        && cli_pick(title, rows, a->count, chosen, false)) {
-        for (i = 0; i < a->count; i++) {
-            found = chosen[i] ? &a->items[i] : found;
-        }
-    }
-    free(rows);
-    free(chosen);
-    return found;
-}
-
-/* The subnet: --subnet, or one of the VPC, that of the instance first. */
-static bool choose_subnet(enrolling *w, char *subnet, size_t cap)
-{
-    const cli_call *a = &w->f.ask[CLI_ASK_SUBNETS];
-    const eice_item *one;
-
-    snprintf(subnet, cap, "%s",
-             w->c->point.subnet != NULL ? w->c->point.subnet : w->f.subnet);
-    if (w->c->point.yes || w->c->point.subnet != NULL || a->count < 2) {
-        return true;
-    }
-    if (!cli_prompt("Subnet of the endpoint, ? for a list", w->f.subnet,
-                    subnet, cap)) {
-        return false;
-    }
-    if (strcmp(subnet, "?") != 0) {
-        return true;
-    }
-    one = pick_item(a, "Subnet of the endpoint?", "subnetId", "cidrBlock");
-    if (one != NULL) {
-        eice_item_get(one, "subnetId", subnet, cap);
-    }
-    return one != NULL;
-}
-
-/* Groups: --group; the VPC's default one when none is given. */
-static bool choose_groups(enrolling *w, cli_call *create)
-{
-    cli_call *a;
-    const eice_item *one;
-    char id[64];
-    size_t i;
-
-    for (i = 0; i < w->c->point.groups.count; i++) {
-        eice_param(&create->params, "SecurityGroupId.#",
-                   eice_str_c(w->c->point.groups.list[i]));
-    }
-    if (w->c->point.yes || w->c->point.groups.count > 0) {
-        return true;
-    }
-    if (!cli_prompt("Security group of the endpoint, ? for a list", "default",
-                    id, sizeof id)) {
-        return false;
-    }
-    if (strcmp(id, "default") == 0) {
-        return true;
-    }
-    if (strcmp(id, "?") == 0) {
-        a = (cli_call *)malloc(sizeof *a);
-        if (a == NULL) {
-            return false;
-        }
-        cli_call_begin(a, EICE_OP_DESCRIBE_GROUPS);
-        eice_param_filter(&a->params, "vpc-id", eice_str_c(w->f.vpc));
-        one = enroll_call(w, a) ? pick_item(a, "Security group of the endpoint?",
-                                     "groupId", "groupName")
-                         : NULL;
-        if (one != NULL) {
-            eice_item_get(one, "groupId", id, sizeof id);
-        }
-        cli_call_end(a);
-        free(a);
-        if (one == NULL) {
-            return false;
-        }
-    }
-    eice_param(&create->params, "SecurityGroupId.1", eice_str_c(id));
-    return true;
-}
 
 static void put_tag(cli_call *a, unsigned n, eice_str key, eice_str value)
 {
@@ -352,36 +147,22 @@ static void put_tags(const enrolling *w, cli_call *a, const char *type)
     }
 }
 
-/* Whether instances see the client's address, and the kinds of addresses: as
- * the options or, where there are none, the user says. */
-static bool choose_addresses(enrolling *w, cli_call *create)
+static void put_settings(cli_call *a, const enroll_settings *s)
 {
-    const char *keep = w->c->point.preserve;
-    const char *type = w->c->point.ip_type;
-    char keeps[8] = "";
-    char types[16] = "";
+    size_t i;
 
-    if (!w->c->point.yes && type == NULL
-        && !cli_prompt("Addresses: ipv4, ipv6, dualstack, or as the subnet",
-                       "as the subnet", types, sizeof types)) {
-        return false;
+    eice_param(&a->params, "SubnetId", eice_str_c(s->subnet));
+    for (i = 0; i < s->groups.count; i++) {
+        eice_param(&a->params, "SecurityGroupId.#",
+                   eice_str_c(s->groups.list[i]));
     }
-    if (!w->c->point.yes && keep == NULL
-        && !cli_prompt("Shall instances see the client's own address (IPv4)?",
-                       "n", keeps, sizeof keeps)) {
-        return false;
+    if (s->type[0] != 0) {
+        eice_param(&a->params, "IpAddressType", eice_str_c(s->type));
     }
-    if (type != NULL || (types[0] != 0 && types[0] != 'a')) {
-        eice_param(&create->params, "IpAddressType",
-                   eice_str_c(type != NULL ? type : types));
+    if (s->keep[0] != 0) {
+        eice_param(&a->params, "PreserveClientIp",
+                   eice_str_c(s->keep[0] == 'y' ? "true" : "false"));
     }
-    if (keep != NULL || keeps[0] == 'y' || keeps[0] == 'Y') {
-        eice_param(&create->params, "PreserveClientIp",
-                   eice_str_c(keep == NULL || strcmp(keep, "yes") == 0
-                                  ? "true"
-                                  : "false"));
-    }
-    return true;
 }
 
 /* `late`: the VPC has one already, which was not to be seen before: that of a
@@ -389,22 +170,16 @@ static bool choose_addresses(enrolling *w, cli_call *create)
 static bool create(enrolling *w, enrolled *e, eice_error *late)
 {
     cli_call *a = (cli_call *)malloc(sizeof *a);
-    char question[160];
-    char subnet[64];
-    bool good = false;
+    enroll_settings s;
+    bool good;
 
     if (a == NULL) {
         return false;
     }
     cli_call_begin(a, EICE_OP_CREATE_ENDPOINT);
-    if (choose_subnet(w, subnet, sizeof subnet) && choose_groups(w, a)
-        && choose_addresses(w, a)) {
-        snprintf(question, sizeof question,
-                 "Make an EC2 Instance Connect Endpoint in %s?", subnet);
-        good = enroll_agreed(w, question);
-    }
+    good = enroll_choose_settings(w, e, &s);
     if (good) {
-        eice_param(&a->params, "SubnetId", eice_str_c(subnet));
+        put_settings(a, &s);
         put_tags(w, a, "instance-connect-endpoint");
         cli_call_start(&w->r, a);
         good = cli_call_wait(&w->r, a, 1) && a->count > 0;
@@ -615,6 +390,7 @@ static bool open_port(enrolling *w, const cli_group_rule *rule, bool egress)
 static bool open_rules(enrolling *w, enrolled *e, bool egress)
 {
     cli_group_rule rule;
+    char answer[8] = "y";
 
     if (w->f.ask[CLI_ASK_GROUPS].call.error.code != EICE_OK) {
         enroll_say(w, e, "its security groups may not be seen:",
@@ -632,7 +408,11 @@ static bool open_rules(enrolling *w, enrolled *e, bool egress)
                 egress ? "outbound of" : "inbound of", rule.group,
                 "allow", port_of(w), egress ? "to" : "from", rule.peer);
     }
-    if (w->c->point.no_rules || !enroll_agreed(w, "Add this rule?")) {
+    if (!w->c->point.no_rules && !w->c->point.yes
+        && !enroll_ask(w, "Add this rule?", "y", answer, sizeof answer)) {
+        return false;
+    }
+    if (w->c->point.no_rules || (answer[0] != 'y' && answer[0] != 'Y')) {
         enroll_say(w, e, "the rule is missing still", "");
         return true; /* the test tells what comes of it */
     }
@@ -661,7 +441,7 @@ static bool choose_login(enrolling *w, enrolled *e)
         snprintf(e->login, sizeof e->login, "%s", guess);
     }
     if (!w->c->point.yes && !said
-        && !cli_prompt("Login", guess, e->login, sizeof e->login)) {
+        && !enroll_ask(w, "Login", guess, e->login, sizeof e->login)) {
         return false;
     }
     if (!carries) {
@@ -695,7 +475,7 @@ static bool test_login(enrolling *w, enrolled *e)
         enroll_say(w, e, "find out why: eice doctor", e->id);
     }
     cli_run_disconnect(&w->r);
-    return calls_open(w) && e->tested;
+    return enroll_open(w) && e->tested;
 }
 
 static void put_setting(eice_buf *b, const char *name, const char *value)
@@ -741,7 +521,7 @@ static bool stanza(enrolling *w, const enrolled *e)
     bool good = true;
 
     if (!w->c->point.stanza && !w->c->point.yes
-        && !cli_prompt("Add it to ~/.ssh/config, for plain ssh?", "n", answer,
+        && !enroll_ask(w, "Add it to ~/.ssh/config, for plain ssh?", "n", answer,
                        sizeof answer)) {
         return true; /* everything else is done */
     }
@@ -807,13 +587,13 @@ static int enroll_all(enrolling *w)
     int status = CLI_OK;
     size_t i;
 
-    for (i = 0; i < w->count && w->r.signal == 0; i++) {
+    for (i = 0; i < w->count && w->r.signal == 0 && !w->left; i++) {
         if (!have_endpoint(w, &w->list[i])) {
             w->list[i].endpoint[0] = 0;
             status = CLI_FAILED;
         }
     }
-    for (i = 0; i < w->count && w->r.signal == 0; i++) {
+    for (i = 0; i < w->count && w->r.signal == 0 && !w->left; i++) {
         const bool good = w->list[i].endpoint[0] != 0
                           && finish(w, &w->list[i]);
 
@@ -828,37 +608,16 @@ static int enroll_all(enrolling *w)
 
 /* ---- the command ------------------------------------------------------- */
 
-/* The Region, when nobody has said which and somebody can be asked. */
-static bool choose_region(enrolling *w)
-{
-    static char region[40];
-
-    if (!w->ask || w->c->point.yes || w->given.region != NULL
-        || w->c->argc > 0) {
-        return true;
-    }
-    if (!cli_prompt("Region", eice_conn_region(w->r.conn), region,
-                    sizeof region)) {
-        return false;
-    }
-    if (strcmp(region, eice_conn_region(w->r.conn)) == 0) {
-        return true;
-    }
-    cli_run_disconnect(&w->r);
-    w->given.region = region;
-    return calls_open(w);
-}
-
 static int run_steps(enrolling *w)
 {
-    bool good = calls_open(w) && choose_region(w);
+    bool good = enroll_open(w) && enroll_choose_region(w);
     int i;
 
     for (i = 0; i < w->c->argc && good; i++) {
-        good = i < MANY && add_target(w, w->c->argv[i]);
+        good = i < ENROLL_MANY && add_target(w, w->c->argv[i]);
     }
     if (good && w->c->argc == 0 && !w->c->undo) {
-        good = choose(w);
+        good = enroll_choose(w);
     }
     return !good ? CLI_FAILED : w->c->undo ? enroll_undo(w) : enroll_all(w);
 }
@@ -878,7 +637,7 @@ int cli_enroll(cli *c)
     if (w == NULL) {
         return CLI_FAILED;
     }
-    w->list = (enrolled *)calloc(MANY, sizeof *w->list);
+    w->list = (enrolled *)calloc(ENROLL_MANY, sizeof *w->list);
     w->c = c;
     w->ask = cli_can_ask();
     c->conn.target = NULL; /* what was learnt about it before is no advice */

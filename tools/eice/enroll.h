@@ -4,6 +4,7 @@
 
 #include "cli.h"
 
+#define ENROLL_MANY 512
 #define ENROLL_TAG "eice.h:created-by"
 
 typedef struct enrolled {
@@ -24,6 +25,7 @@ typedef struct enrolling {
     size_t count;
     bool ask;            /* there is somebody who can be asked */
     eice_conn_opts given; /* as the options say */
+    bool left;           /* q, or the end of the input */
 } enrolling;
 
 void enroll_say(const enrolling *w, const enrolled *e, const char *what,
@@ -37,6 +39,31 @@ bool enroll_agreed(const enrolling *w, const char *question);
 bool enroll_call(enrolling *w, cli_call *a);
 /* The facts of a target into w->f; false: reported. */
 bool enroll_look(enrolling *w, const enrolled *e);
+
+/* The connection for the calls; false: reported. */
+bool enroll_open(enrolling *w);
+/* One more for the list; without a name it is called by its id. */
+bool enroll_add(enrolling *w, const char *id, const char *name);
+
+/* ---- wizard.c ---------------------------------------------------------- */
+
+/* Of a new endpoint; "" is the default of AWS. */
+typedef struct enroll_settings {
+    char subnet[64];
+    char type[16];
+    char keep[8]; /* yes or no: do instances see the client's address? */
+    cli_words groups;
+} enroll_settings;
+
+/* Asks; false: left, or no answer. */
+bool enroll_ask(enrolling *w, const char *question, const char *otherwise,
+                char *out, size_t cap);
+/* Each as the options say, else as somebody does; false: left. The Region,
+ * when nobody has said which and somebody can be asked. */
+bool enroll_choose_region(enrolling *w);
+bool enroll_choose(enrolling *w);
+bool enroll_choose_settings(enrolling *w, const enrolled *e,
+                            enroll_settings *s);
 
 /* ---- undo.c ------------------------------------------------------------ */
 

@@ -4,6 +4,7 @@
 /* The places of columns that are filled by hand. */
 enum {
     LS_REGION = 0,
+    LS_ID = 2,
     LS_ADDRESS = 4,
     LS_ADDRESS6 = 6,
     LS_ENDPOINT = 13,
@@ -42,6 +43,8 @@ static const char *const filters[][2] = {
     {"ip", "private-ip-address"}, {"name", "tag:Name"},
 };
 
+#define FILTERS (sizeof filters / sizeof filters[0])
+
 /* What is asked of one Region. */
 typedef struct ls_region {
     const cli *c;
@@ -52,6 +55,7 @@ typedef struct ls_region {
     cli_table rows;
     eice_blob points; /* eice_endpoint after eice_endpoint: a few fields */
     bool starved;
+    bool marked;      /* what the configuration knows is "enrolled" */
 } ls_region;
 
 /* ---- instances --------------------------------------------------------- */
@@ -154,6 +158,7 @@ static bool append(cli_table *all, const ls_region *r)
 {
     const char *cell = (const char *)r->rows.cells.ptr;
     const eice_endpoint *point = NULL;
+    const char *id = "";
     bool good = true;
     size_t row;
     size_t i;
@@ -162,11 +167,14 @@ static bool append(cli_table *all, const ls_region *r)
         for (i = 0; i < LS_COUNT; i++, cell += strlen(cell) + 1) {
             const char *text = cell;
 
+            id = i == LS_ID ? cell : id;
             if (columns[i].json != NULL
                 && strcmp(columns[i].json, "VpcId") == 0) {
                 point = endpoint_of(r, cell);
             } else if (i == LS_ENDPOINT) {
-                text = endpoint_word(r, point);
+                text = r->marked && cli_config_knows(id)
+                           ? "enrolled"
+                           : endpoint_word(r, point);
             } else if (i == LS_ENDPOINT_ID) {
                 text = point != NULL ? point->id : "";
             }
@@ -201,6 +209,8 @@ static void region_begin(ls_region *r, const cli_run *run, const char *name,
     if (name[0] == 0 && run->c->json) {
         r->name = eice_conn_region(run->conn);
     }
+    (void)eice_conn_call(run->conn, &r->endpoints);
+    (void)eice_conn_call(run->conn, &r->instances);
 }
 
 /* Without the right to list endpoints there is a list all the same. */
@@ -249,6 +259,13 @@ static int show(cli_run *run, ls_region *list, size_t count)
     return printed && good ? CLI_OK : CLI_FAILED;
 }
 
+static void wait_for(cli_run *run, const ls_region *r)
+{
+    while (!r->instances.done || !r->endpoints.done) {
+        cli_run_turn(run, NULL, 0);
+    }
+}
+
 static int ls_regions(cli_run *run, const cli_regions *regions,
                       cli_filters *f)
 {
@@ -262,13 +279,9 @@ static int ls_regions(cli_run *run, const cli_regions *regions,
     }
     for (i = 0; i < regions->count; i++) {
         region_begin(&list[i], run, regions->name[i], f);
-        (void)eice_conn_call(run->conn, &list[i].endpoints);
-        (void)eice_conn_call(run->conn, &list[i].instances);
     }
     for (i = 0; i < regions->count; i++) {
-        while (!list[i].instances.done || !list[i].endpoints.done) {
-            cli_run_turn(run, NULL, 0);
-        }
+        wait_for(run, &list[i]);
     }
     status = show(run, list, regions->count);
     for (i = 0; i < regions->count; i++) {
@@ -277,6 +290,27 @@ static int ls_regions(cli_run *run, const cli_regions *regions,
     }
     free(list);
     return status;
+}
+
+bool cli_ls_running(cli_run *run, cli_table *out)
+{
+    static cli_filters f;
+    ls_region r;
+    bool good;
+
+    memset(out, 0, sizeof *out);
+    out->columns = columns;
+    out->count = LS_COUNT;
+    cli_filters_begin(&f);
+    (void)cli_filters_add(&f, filters, FILTERS, "state=running");
+    region_begin(&r, run, "", &f);
+    r.marked = true;
+    wait_for(run, &r);
+    good = region_good(run, &r) && cli_table_sort(run->c, &r.rows)
+           && append(out, &r);
+    cli_table_free(&r.rows);
+    eice_blob_free(&r.points);
+    return good;
 }
 
 int cli_ls(cli *c)
@@ -297,8 +331,7 @@ int cli_ls(cli *c)
     }
     cli_filters_begin(&f);
     for (i = 0; i < c->argc; i++) {
-        if (!cli_filters_add(&f, filters, sizeof filters / sizeof filters[0],
-                             c->argv[i])) {
+        if (!cli_filters_add(&f, filters, FILTERS, c->argv[i])) {
             return cli_usage_error(c, "bad filter", c->argv[i]);
         }
     }

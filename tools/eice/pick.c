@@ -5,17 +5,21 @@
 #include <poll.h>
 #include <unistd.h>
 
+#define MARGIN 7 /* number or marks, and a column for the cursor */
+
 typedef struct picker {
-    const cli_choice *list;
+    const cli_table *table;
+    const char **list; /* its rows */
     size_t count;
     bool *chosen;
-    bool many;
+    cli_picks how;
+    size_t width[CLI_COLUMNS];
     char filter[64];
     size_t at;      /* of those that fit */
     size_t top;     /* the first one shown */
     size_t lines;   /* on the screen now */
     size_t columns;
-    size_t rows;
+    size_t rows;    /* of the terminal */
 } picker;
 
 bool cli_can_ask(void)
@@ -68,12 +72,15 @@ static bool take_numbers(picker *p, const char *text)
     eice_str rest = eice_str_c(text);
     bool any = false;
 
+    if (p->how == CLI_PICK_ANY && strcmp(text, "none") == 0) {
+        return true;
+    }
     while (rest.len > 0) {
         const eice_str word = eice_str_trim(eice_str_cut(&rest, ','));
         uint64_t n;
 
         if (!eice_str_u64(word, p->count, &n) || n == 0
-            || (any && !p->many)) {
+            || (any && p->how == CLI_PICK_ONE)) {
             memset(p->chosen, 0, p->count * sizeof *p->chosen);
             return false;
         }
@@ -88,14 +95,21 @@ static bool pick_by_number(picker *p, const char *title)
     char answer[128];
     size_t i;
 
-    fprintf(stderr, "%s\n", title);
-    for (i = 0; i < p->count; i++) {
-        fprintf(stderr, "%4u  %s\n", (unsigned)i + 1, p->list[i].text);
+    fprintf(stderr, "%s\n      ", title);
+    for (i = 0; i <= p->count; i++) {
+        if (i > 0) {
+            fprintf(stderr, "%4u  ", (unsigned)i);
+        }
+        cli_table_row(stderr, p->table, i > 0 ? p->list[i - 1] : NULL,
+                      p->width, false);
+        fputc('\n', stderr);
     }
     do {
-        if (!cli_prompt(p->many ? "numbers with commas between them, q to end"
-                                : "number, q to end",
-                        "1", answer, sizeof answer)) {
+        if (!cli_prompt(p->how == CLI_PICK_ONE
+                            ? "number, q to end"
+                            : "numbers with commas between them, q to end",
+                        p->how == CLI_PICK_ANY ? "none" : "1", answer,
+                        sizeof answer)) {
             return false;
         }
     } while (!take_numbers(p, answer));
@@ -104,10 +118,18 @@ static bool pick_by_number(picker *p, const char *title)
 
 /* ---- with arrow keys --------------------------------------------------- */
 
+/* Columns that are not shown count, too. */
 static bool fits(const picker *p, size_t i)
 {
-    return p->filter[0] == 0
-           || cli_contains_nocase(p->list[i].text, p->filter);
+    const char *cell = p->list[i];
+    size_t k;
+
+    for (k = 0; k < p->table->count; k++, cell += strlen(cell) + 1) {
+        if (cli_contains_nocase(cell, p->filter)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static size_t fitting(const picker *p)
@@ -135,23 +157,26 @@ static size_t index_of(const picker *p, size_t n)
 }
 
 /* Cut to the width: a line that wraps would spoil the count of lines. */
-static void put_line(const picker *p, const char *mark, const char *text)
+static void put_line(const picker *p, const char *text)
 {
-    size_t room = p->columns > 5 ? p->columns - 5 : 1;
+    fprintf(stderr, "%.*s\033[K\r\n", (int)p->columns - 1, text);
+}
 
-    fprintf(stderr, "%s ", mark);
-    for (; *text != 0 && room > 0; text++) {
-        fputc(*text, stderr);
-        room -= ((unsigned char)*text & 0xc0) != 0x80;
-    }
+static void put_row(const picker *p, const char *mark, const char *row)
+{
+    fputs(mark, stderr);
+    cli_table_row(stderr, p->table, row, p->width, false);
     fputs("\033[K\r\n", stderr);
 }
 
 static void draw(picker *p, const char *title)
 {
+    static const char *const help[] = {
+        "enter, q", "space marks, enter, q", "space marks, enter: these, q",
+    };
     const size_t n = fitting(p);
-    const size_t height = p->rows > 6 ? p->rows - 4 : 2;
-    char status[128];
+    const size_t height = p->rows > 7 ? p->rows - 5 : 2;
+    char status[160];
     size_t i;
 
     if (p->lines > 0) {
@@ -161,21 +186,20 @@ static void draw(picker *p, const char *title)
     p->top = p->at < p->top             ? p->at
              : p->at >= p->top + height ? p->at - height + 1
                                         : p->top;
-    put_line(p, " ", title);
+    put_line(p, title);
+    put_row(p, "   ", NULL);
     for (i = p->top; i < n && i < p->top + height; i++) {
         const size_t k = index_of(p, i);
 
-        put_line(p, i == p->at ? (p->chosen[k] ? ">*" : "> ")
-                               : (p->chosen[k] ? " *" : "  "),
-                 p->list[k].text);
+        put_row(p, i == p->at ? (p->chosen[k] ? ">* " : ">  ")
+                              : (p->chosen[k] ? " * " : "   "),
+                p->list[k]);
     }
-    snprintf(status, sizeof status, "%u of %u%s%s%s", (unsigned)n,
-             (unsigned)p->count, p->filter[0] != 0 ? ", filter: " : "",
-             p->filter,
-             p->many ? "  (type to filter, space marks, enter, q)"
-                     : "  (type to filter, enter, q)");
-    put_line(p, " ", status);
-    p->lines = i - p->top + 2;
+    snprintf(status, sizeof status, "%u of %u%s%s  (type to filter, %s)",
+             (unsigned)n, (unsigned)p->count,
+             p->filter[0] != 0 ? ", filter: " : "", p->filter, help[p->how]);
+    put_line(p, status);
+    p->lines = i - p->top + 3;
     fputs("\033[J", stderr);
     fflush(stderr);
 }
@@ -220,7 +244,7 @@ static int take_key(picker *p, int k)
 {
     const size_t n = fitting(p);
     const size_t at = index_of(p, p->at);
-    bool any = false;
+    bool any = p->how == CLI_PICK_ANY;
     size_t i;
 
     if (k == KEY_END || k == 3 || k == 4 || (k == 'q' && p->filter[0] == 0)) {
@@ -228,7 +252,7 @@ static int take_key(picker *p, int k)
     }
     if (k == KEY_UP || k == KEY_DOWN) {
         p->at += k == KEY_DOWN ? p->at + 1 < n : (size_t)0 - (p->at > 0);
-    } else if (k == ' ' && p->many && at < p->count) {
+    } else if (k == ' ' && p->how != CLI_PICK_ONE && at < p->count) {
         p->chosen[at] = !p->chosen[at];
     } else if (k == '\r' || k == '\n') {
         for (i = 0; i < p->count; i++) {
@@ -247,12 +271,8 @@ static int take_key(picker *p, int k)
 
 static bool pick_by_keys(picker *p, const char *title)
 {
-    eice_pty size;
     int answer = -1;
 
-    cli_term_size(STDERR_FILENO, &size);
-    p->columns = size.columns;
-    p->rows = size.rows;
     if (!cli_term_raw(STDIN_FILENO)) {
         return pick_by_number(p, title);
     }
@@ -264,20 +284,30 @@ static bool pick_by_keys(picker *p, const char *title)
     return answer == 1;
 }
 
-bool cli_pick(const char *title, const cli_choice *list, size_t count,
-              bool *chosen, bool many)
+bool cli_pick(const char *title, const cli_table *t, bool *chosen,
+              cli_picks how)
 {
+    eice_pty size;
     picker p;
+    bool good;
 
     memset(&p, 0, sizeof p);
-    memset(chosen, 0, count * sizeof *chosen);
-    p.list = list;
-    p.count = count;
+    memset(chosen, 0, t->rows * sizeof *chosen);
+    p.table = t;
+    p.list = cli_table_rows(t);
+    p.count = t->rows;
     p.chosen = chosen;
-    p.many = many;
-    if (count == 0) {
+    p.how = how;
+    if (p.count == 0 || p.list == NULL) {
+        free(p.list);
         return false;
     }
-    return moves_cursor() ? pick_by_keys(&p, title)
+    cli_term_size(STDERR_FILENO, &size);
+    p.columns = size.columns > MARGIN ? size.columns : MARGIN + 1;
+    p.rows = size.rows;
+    cli_table_measure(t, p.width, p.columns - MARGIN);
+    good = moves_cursor() ? pick_by_keys(&p, title)
                           : pick_by_number(&p, title);
+    free(p.list);
+    return good;
 }

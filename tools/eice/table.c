@@ -6,13 +6,6 @@
 #define TABLE_GAP 2
 #define TABLE_UNLIMITED 100000u
 
-/* What the terminal can show. */
-typedef struct table_look {
-    size_t width;
-    bool colour;
-    bool utf8;
-} table_look;
-
 bool cli_table_put(cli_table *t, eice_str text)
 {
     return eice_blob_add(&t->cells, text.ptr, text.len, CLI_TABLE_MAX)
@@ -95,24 +88,18 @@ typedef struct table_walk {
     const char *next;
     const char *cell;
     size_t column;
-    bool ages;         /* times are shown as such */
-    int64_t now;
-    char age[24];
 } table_walk;
 
-static void walk_begin(table_walk *w, const cli_table *t, bool ages)
+static void walk_begin(table_walk *w, const cli_table *t)
 {
     w->table = t;
     w->next = (const char *)t->cells.ptr;
     w->column = t->count;
-    w->ages = ages;
-    w->now = eice_posix_now().unix_s;
 }
 
 static bool walk_next(table_walk *w)
 {
     const cli_table *const t = w->table;
-    int64_t then;
 
     if (t->cells.len == 0
         || w->next >= (const char *)t->cells.ptr + t->cells.len) {
@@ -121,12 +108,53 @@ static bool walk_next(table_walk *w)
     w->cell = w->next;
     w->next += strlen(w->next) + 1;
     w->column = w->column + 1 < t->count ? w->column + 1 : 0;
-    if (w->ages && t->columns[w->column].kind == 'a'
-        && eice_time_iso_parse(eice_str_c(w->cell), &then)) {
-        cli_age(w->now - then, w->age, sizeof w->age);
-        w->cell = w->age;
-    }
     return true;
+}
+
+static const char *cell_at(const char *row, size_t column)
+{
+    while (column-- > 0) {
+        row += strlen(row) + 1;
+    }
+    return row;
+}
+
+const char *cli_table_value(const cli_table *t, const char *row,
+                            const char *json)
+{
+    size_t i = 0;
+
+    while (i + 1 < t->count
+           && (t->columns[i].json == NULL
+               || strcmp(t->columns[i].json, json) != 0)) {
+        i++;
+    }
+    return cell_at(row, i);
+}
+
+const char **cli_table_rows(const cli_table *t)
+{
+    const char **row = (const char **)calloc(t->rows + 1, sizeof *row);
+    const char *cell = (const char *)t->cells.ptr;
+    size_t i;
+
+    for (i = 0; row != NULL && i < t->rows; i++) {
+        row[i] = cell;
+        cell = cell_at(cell, t->count);
+    }
+    return row;
+}
+
+/* A time as the age it is on the table. */
+static const char *shown(const cli_column *c, const char *cell, char age[24])
+{
+    int64_t then;
+
+    if (c->kind != 'a' || !eice_time_iso_parse(eice_str_c(cell), &then)) {
+        return cell;
+    }
+    cli_age(eice_posix_now().unix_s - then, age, 24);
+    return age;
 }
 
 /* ---- order ------------------------------------------------------------- */
@@ -166,12 +194,9 @@ static int compare_cells(const cli_table *t, const char *a, const char *b,
 {
     const char kind = t->columns[column].kind;
     int order;
-    size_t i;
 
-    for (i = 0; i < column; i++) {
-        a += strlen(a) + 1;
-        b += strlen(b) + 1;
-    }
+    a = cell_at(a, column);
+    b = cell_at(b, column);
     if (*a == 0 || *b == 0) {
         return (*a == 0) - (*b == 0);
     }
@@ -239,20 +264,12 @@ static void sort_rows(const cli_table *t, const char **row, size_t by,
 bool cli_table_sort(const cli *c, cli_table *t)
 {
     const char *const word = c->sort != NULL ? c->sort : "";
-    const char **row = (const char **)calloc(t->rows + 1, sizeof *row);
-    const char *cell = (const char *)t->cells.ptr;
+    const char **row = cli_table_rows(t);
     bool good = row != NULL;
     eice_blob cells;
     size_t i;
-    size_t k;
 
     memset(&cells, 0, sizeof cells);
-    for (i = 0; good && i < t->rows; i++) {
-        row[i] = cell;
-        for (k = 0; k < t->count; k++) {
-            cell += strlen(cell) + 1;
-        }
-    }
     if (good) {
         sort_rows(t, row,
                   word[0] != 0 ? find_column(t, word + (word[0] == '-'))
@@ -260,10 +277,8 @@ bool cli_table_sort(const cli *c, cli_table *t)
                   c->reverse != (word[0] == '-'));
     }
     for (i = 0; good && i < t->rows; i++) {
-        for (cell = row[i], k = 0; k < t->count; k++) {
-            cell += strlen(cell) + 1;
-        }
-        good = eice_blob_add(&cells, row[i], (size_t)(cell - row[i]),
+        good = eice_blob_add(&cells, row[i],
+                             (size_t)(cell_at(row[i], t->count) - row[i]),
                              CLI_TABLE_MAX);
     }
     free(row);
@@ -315,20 +330,6 @@ bool cli_colour(int fd)
 
     return isatty(fd) && term != NULL && strcmp(term, "dumb") != 0
            && (no == NULL || no[0] == 0);
-}
-
-static void table_look_at(table_look *l)
-{
-    eice_pty size;
-
-    memset(l, 0, sizeof *l);
-    l->width = TABLE_UNLIMITED;
-    l->utf8 = cli_utf8();
-    if (isatty(STDOUT_FILENO)) {
-        cli_term_size(STDOUT_FILENO, &size);
-        l->width = size.columns;
-    }
-    l->colour = cli_colour(STDOUT_FILENO);
 }
 
 /* ---- widths ------------------------------------------------------------ */
@@ -391,16 +392,18 @@ static void table_fit(const cli_table *t, size_t *width, size_t room)
 }
 
 /* Columns without anything in them are left out, too. */
-static void table_measure(const cli_table *t, size_t *width, size_t room)
+void cli_table_measure(const cli_table *t, size_t *width, size_t room)
 {
+    char age[24];
     table_walk w;
     size_t i;
 
     memset(width, 0, CLI_COLUMNS * sizeof *width);
-    walk_begin(&w, t, true);
+    walk_begin(&w, t);
     while (walk_next(&w)) {
-        const size_t n = t->columns[w.column].title != NULL
-                             ? table_length(w.cell) : 0;
+        const cli_column *const c = &t->columns[w.column];
+        const size_t n = c->title != NULL
+                             ? table_length(shown(c, w.cell, age)) : 0;
 
         width[w.column] = n > width[w.column] ? n : width[w.column];
     }
@@ -440,7 +443,7 @@ static const char *table_colour(const cli_column *column, const char *cell)
 }
 
 /* At most `width` characters; a mark stands for what is cut off. */
-static void table_text(const char *cell, size_t width, bool utf8)
+static void table_text(FILE *out, const char *cell, size_t width, bool utf8)
 {
     const bool cut = table_length(cell) > width;
     size_t left = cut ? width - 1 : width;
@@ -450,67 +453,61 @@ static void table_text(const char *cell, size_t width, bool utf8)
             break;
         }
         if (utf8 || (unsigned char)*cell < 0x80) {
-            putchar(*cell);
+            fputc(*cell, out);
         } else if (((unsigned char)*cell & 0xc0) != 0x80) {
-            putchar('?');
+            fputc('?', out);
         }
         cell++;
     }
     if (cut) {
-        fputs(utf8 ? "\xe2\x80\xa6" : "~", stdout);
+        fputs(utf8 ? "\xe2\x80\xa6" : "~", out);
     }
 }
 
-static size_t table_last(const cli_table *t, const size_t *width)
+void cli_table_row(FILE *out, const cli_table *t, const char *row,
+                   const size_t *width, bool coloured)
 {
-    size_t last = 0;
+    const bool utf8 = cli_utf8();
+    const char *cell = row;
+    size_t gap = 0;
+    char age[24];
     size_t i;
 
     for (i = 0; i < t->count; i++) {
-        last = width[i] > 0 ? i : last;
-    }
-    return last;
-}
+        const cli_column *const c = &t->columns[i];
+        const char *text = row == NULL ? c->title : shown(c, cell, age);
+        const char *colour = !coloured      ? ""
+                             : row == NULL  ? "\033[1m"
+                                            : table_colour(c, text);
 
-static void table_cell(const cli_table *t, size_t i, const char *cell,
-                       const size_t *width, const table_look *l,
-                       const char *colour)
-{
-    size_t n = table_length(cell);
-
-    if (width[i] == 0) {
-        return;
-    }
-    fputs(l->colour ? colour : "", stdout);
-    table_text(cell, width[i], l->utf8);
-    fputs(l->colour && colour[0] != 0 ? "\033[0m" : "", stdout);
-    if (i == table_last(t, width)) {
-        putchar('\n');
-        return;
-    }
-    for (n = n < width[i] ? n : width[i]; n < width[i] + TABLE_GAP; n++) {
-        putchar(' ');
+        cell = row != NULL ? cell + strlen(cell) + 1 : NULL;
+        if (width[i] > 0) {
+            fprintf(out, "%*s%s", (int)gap, "", colour);
+            table_text(out, text, width[i], utf8);
+            fputs(colour[0] != 0 ? "\033[0m" : "", out);
+            gap = table_length(text);
+            gap = width[i] + TABLE_GAP - (gap < width[i] ? gap : width[i]);
+        }
     }
 }
 
 static void table_plain(const cli_table *t)
 {
+    const bool coloured = cli_colour(STDOUT_FILENO);
+    const char *row = (const char *)t->cells.ptr;
     size_t width[CLI_COLUMNS];
-    table_look look;
-    table_walk w;
+    eice_pty size;
     size_t i;
 
-    table_look_at(&look);
-    table_measure(t, width, look.width);
-    for (i = 0; i < t->count && t->rows > 0; i++) {
-        table_cell(t, i, t->columns[i].title != NULL ? t->columns[i].title
-                                                     : "",
-                   width, &look, "\033[1m");
+    size.columns = TABLE_UNLIMITED;
+    if (isatty(STDOUT_FILENO)) {
+        cli_term_size(STDOUT_FILENO, &size);
     }
-    walk_begin(&w, t, true);
-    while (walk_next(&w)) {
-        table_cell(t, w.column, w.cell, width, &look,
-                   table_colour(&t->columns[w.column], w.cell));
+    cli_table_measure(t, width, size.columns);
+    for (i = 0; i <= t->rows && t->rows > 0; i++) {
+        cli_table_row(stdout, t, i == 0 ? NULL : row, width, coloured);
+        putchar('\n');
+        row = i == 0 ? row : cell_at(row, t->count);
     }
 }
 
@@ -532,7 +529,7 @@ static void table_json(const cli_table *t, bool list)
     const char *before = list ? "[{" : "{";
     table_walk w;
 
-    walk_begin(&w, t, false);
+    walk_begin(&w, t);
     while (walk_next(&w)) {
         const cli_column *const column = &t->columns[w.column];
 
@@ -575,7 +572,7 @@ bool cli_table_print_rows(const cli *c, const cli_table *t)
         widest = json != NULL && strlen(json) > widest ? strlen(json)
                                                        : widest;
     }
-    walk_begin(&w, t, false);
+    walk_begin(&w, t);
     while (walk_next(&w)) {
         const char *const json = t->columns[w.column].json;
 
