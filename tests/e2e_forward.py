@@ -48,6 +48,14 @@ def can_connect(port):
     return True
 
 
+def dial_there(port):
+    """A port that sshd chose: the one of ::1, where there is one. That of 127.0.0.1 may be taken
+    by another program; sshd is content with one of them."""
+    with contextlib.suppress(OSError):
+        return socket.create_connection(("::1", port), timeout=30)
+    return dial(port)
+
+
 def digest_back(sock):
     """Answers only after the client's end: what it got, and its SHA-256 twice as often."""
     data = read_all(sock)
@@ -108,7 +116,7 @@ def forwarding(w, *options, command=("-N",), env=None, wanted=None):
     if wanted is None:
         wanted = sum(o.startswith("0:") or o == "0" for o in options)
     end = time.monotonic() + 20
-    while len(ports := re.findall(r"Allocated port (\d+)", running.err)) < wanted:
+    while len(ports := re.findall(r"Allocated port (\d+) ", running.err)) < wanted:
         check(time.monotonic() < end and running.process.poll() is None,
               f"no port is chosen: {running.err!r}")
         time.sleep(0.02)
@@ -122,9 +130,23 @@ def dial(port, seconds=30):
     return socket.create_connection(("127.0.0.1", port), timeout=seconds)
 
 
-def socks5(port, host, to):
+def dial_path(path, seconds=15):
+    """A UNIX socket, once somebody listens at it: it is there a moment before."""
+    end = time.monotonic() + seconds
+    while True:
+        sock = socket.socket(socket.AF_UNIX)
+        try:
+            sock.connect(path)
+            return sock
+        except OSError as e:
+            sock.close()
+            check(time.monotonic() < end, f"nobody listens at {path}: {e}")
+        time.sleep(0.02)
+
+
+def socks5(port, host, to, connect=dial):
     """RFC 1928 with a host name."""
-    sock = dial(port)
+    sock = connect(port)
     name = host.encode()
     sock.sendall(b"\5\1\0")
     equal(sock.recv(2), b"\5\0", "SOCKS method")
@@ -183,8 +205,8 @@ def many_remote(w):
             forwarding(w, "-R", f"0:localhost:{server.port}") as ((port,), running):
         matches(running.err, rf"Allocated port \d+ for remote forward to localhost:{server.port}",
                 "what it says")
-        exchange_many(lambda: dial(port), "connections through -R")
-        exchange_many(lambda: dial(port), "and once more")
+        exchange_many(lambda: dial_there(port), "connections through -R")
+        exchange_many(lambda: dial_there(port), "and once more")
         equal(server.count, 2 * MANY, "connections at the server")
 
 
@@ -200,16 +222,14 @@ def remote_ends(w):
                        "-R", f"0:localhost:{free_port()}",
                        "-R", f"{there}:{here}") as ((first, second), running):
         got = []
-        with dial(first) as sock:
+        with dial_there(first) as sock:
             equal(read_all(sock), b"bye\n", "what the server said")
             sock.sendall(b"after its end")
         eventually(lambda: got, [b"after its end"], "what was sent then")
-        with dial(second) as sock:
+        with dial_there(second) as sock:
             equal(sock.recv(10), b"", "a destination that refuses")
         running.expect("Connection refused")
-        eventually(lambda: os.path.exists(there), True, "the socket there")
-        with socket.socket(socket.AF_UNIX) as sock:
-            sock.connect(there)
+        with dial_path(there) as sock:
             sock.sendall(b"path to path")
             equal(sock.recv(20), b"path to path", "echo")
 
@@ -226,14 +246,15 @@ def many_remote_dynamic(w):
                        wanted=2) as ((port, fixed), running):
         lines = re.findall(r"Allocated port \d+ for remote forward to (\S+)", running.err)
         equal(lines, ["socks:0", f"here.test:{server.port}"], "what it says")
-        exchange_many(lambda: socks5(port, "here.test", server.port)[0], "connections through -R")
-        check(exchange(lambda: dial(fixed), 1), "a destination by its name")
+        exchange_many(lambda: socks5(port, "here.test", server.port, dial_there)[0],
+                      "connections through -R")
+        check(exchange(lambda: dial_there(fixed), 1), "a destination by its name")
         for host, code in (("localhost", 5), ("nowhere.test", 4)):
-            sock, got = socks5(port, host, free_port())
+            sock, got = socks5(port, host, free_port(), dial_there)
             with sock:
                 equal((got, sock.recv(10)), (code, b""), f"SOCKS code and end for {host}")
         running.expect(r"-> nowhere.test:\d+: ")
-        with dial(port) as sock:
+        with dial_there(port) as sock:
             sock.sendall(b"no request at all\r\n\r\n")
             sock.shutdown(socket.SHUT_WR)
             read_all(sock)
@@ -254,12 +275,13 @@ def remote_dynamic_clients(w):
 
     with Server(serve) as server, \
             forwarding(w, "-R", "localhost:0", "-R", there, wanted=1) as ((port,), _):
-        for how in (["--socks5-hostname", f"127.0.0.1:{port}"],
-                    ["--socks4a", f"127.0.0.1:{port}"],
+        with dial_there(port) as sock:
+            host = sock.getpeername()[0].replace("::1", "[::1]")
+        for how in (["--socks5-hostname", f"{host}:{port}"], ["--socks4a", f"{host}:{port}"],
                     ["--socks5-hostname", f"localhost{there}"],
-                    ["-p", "-x", f"http://127.0.0.1:{port}"]):
+                    ["-p", "-x", f"http://{host}:{port}"]):
             if how[1].endswith(".sock"):
-                eventually(lambda: os.path.exists(there), True, "the socket there")
+                dial_path(there).close()
                 how = ["--proxy", f"socks5h://localhost{there}"]
             result = w.run([curl, "-sS", "--noproxy", "", "-m", "20", *how,
                             f"http://localhost:{server.port}/"])
@@ -451,10 +473,8 @@ def unix_sockets(w):
         with dial(port) as sock:
             sock.sendall(b"to a path")
             equal(sock.recv(100), b"to a path", "echo from a UNIX socket")
-        eventually(lambda: os.path.exists(here), True, "the local socket")
-        equal(os.stat(here).st_mode & 0o777, 0o600, "its mode")
-        with socket.socket(socket.AF_UNIX) as sock:
-            sock.connect(here)
+        with dial_path(here) as sock:
+            equal(os.stat(here).st_mode & 0o777, 0o600, "the mode of the local socket")
             sock.sendall(b"from a path")
             equal(sock.recv(100), b"from a path", "echo through a local UNIX socket")
         running.stop()
@@ -570,7 +590,7 @@ def shell_waits_for_forwards(w):
     with Server(echo) as server:
         running = Running(w, "ssh", "-L", f"0:localhost:{server.port}", "web-1", "sleep 2",
                           stdout=subprocess.DEVNULL)
-        port = int(running.expect(r"Allocated port (\d+)")[1])
+        port = int(running.expect(r"Allocated port (\d+) ")[1])
         with dial(port) as sock:
             sock.sendall(b"one")
             equal(sock.recv(10), b"one", "echo before the end")
@@ -605,7 +625,7 @@ def listed(w):
     known(w)
     with Server(echo) as server, \
             w.terminal("ssh", "-L", f"0:localhost:{server.port}", "web-1") as terminal:
-        port = int(terminal.expect(r"Allocated port (\d+)")[1])
+        port = int(terminal.expect(r"Allocated port (\d+) ")[1])
         terminal.expect(r"[$#>] ")
         with dial(port) as sock:
             sock.sendall(b"x")
@@ -794,10 +814,11 @@ def remote_ready(w):
             check("to" not in places["remote-socks"], "no destination")
             equal((places["remote"]["bind"], places["remote"]["to_port"]),
                   ("localhost", server.port), "places")
-            with dial(places["remote"]["bind_port"]) as sock:
+            with dial_there(places["remote"]["bind_port"]) as sock:
                 sock.sendall(b"x")
                 equal(sock.recv(10), b"x", "echo")
-            sock, code = socks5(places["remote-socks"]["bind_port"], "localhost", server.port)
+            sock, code = socks5(places["remote-socks"]["bind_port"], "localhost", server.port,
+                                dial_there)
             sock.close()
             equal(code, 0, "SOCKS code")
         with socket.create_server(("127.0.0.1", 0)) as taken:

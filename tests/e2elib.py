@@ -33,7 +33,7 @@ from sim import Simulator  # noqa: E402  (needs the path set above)
 
 MIB = 1 << 20
 PATH = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
-LOOK_SECONDS = 5.0
+LOOK_SECONDS = 15.0
 
 
 class Skip(Exception):
