@@ -22,8 +22,9 @@
  *     lacks                   what this libssh2 lacks, a line each
  *
  * What follows KEY=VALUE: kex, ciphers, macs or host_key_types, rekey_bytes;
- * slow (as if the processor had no AES instructions) and remedy (say it behind
- * the error). Errors are printed as "error STAGE: TEXT"; the status is 1.
+ * slow (as if the processor had no AES instructions), remedy (say it behind
+ * the error) and rest (cat reads nothing for a while after each key exchange).
+ * Errors are printed as "error STAGE: TEXT"; the status is 1.
  */
 #include <stdbool.h>
 
@@ -56,6 +57,7 @@ typedef struct echo {
 } echo;
 
 static bool remedies;
+static bool rests;
 static eice_ssh *ssh;
 static int fd;
 static uint64_t end_ms;
@@ -132,14 +134,15 @@ static void turn(bool busy)
     if (now > end_ms) {
         die_of("not done in time");
     }
+    busy = send_some() || busy;
+    busy = receive_some() || busy;
+    /* what came in is worked on before a channel is read again */
     while (eice_ssh_step(ssh, eice_posix_now().ms)) {
         busy = true;
     }
     if (eice_ssh_phase_of(ssh) == EICE_SSH_FAILED) {
         die(eice_ssh_error(ssh));
     }
-    busy = send_some() || busy;
-    busy = receive_some() || busy;
     if (!busy) {
         const uint64_t due = eice_ssh_deadline(ssh);
         const bool out = (eice_ssh_state(ssh) & EICE_WANT_WRITE) != 0;
@@ -215,6 +218,8 @@ static int options(eice_ssh_opts *o, int argc, char **argv)
             slow_aes = true;
         } else if (eice_str_is(key, "remedy")) {
             remedies = true;
+        } else if (eice_str_is(key, "rest")) {
+            rests = true;
         }
     }
     return n;
@@ -469,11 +474,23 @@ static int run_cat(void)
     return is_open(eice_channel_open(ssh, &o));
 }
 
+/* Nothing is read until the server has used all of the window. */
+static void rest(void)
+{
+    const uint64_t until = eice_posix_now().ms + 200;
+
+    while (eice_posix_now().ms < until) {
+        turn(true);
+        poll(NULL, 0, 2);
+    }
+}
+
 static void mode_cat(size_t total, size_t rekeys)
 {
     const int channel = run_cat();
     uint8_t data[CHUNK];
     size_t asked = 0;
+    size_t rested = 0;
     size_t sent = 0;
     size_t got = 0;
 
@@ -481,6 +498,10 @@ static void mode_cat(size_t total, size_t rekeys)
         size_t n = sent < total ? CHUNK : 0;
         size_t i;
 
+        if (rests && rested < asked && !ssh->rekey_wanted && !ssh->rekeying) {
+            rested = asked;
+            rest();
+        }
         if (asked < rekeys && got >= total / (rekeys + 1) * (asked + 1)) {
             asked++;
             if (eice_ssh_rekey(ssh) != EICE_OK) {
