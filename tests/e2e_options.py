@@ -268,7 +268,8 @@ def rekey_limit(w):
 @test(seconds=60)
 def rekey_and_window(w):
     """A window that is opened during a key exchange counts the same on both sides: where it did
-    not, a block was lost now and then. Several at once meet that more often."""
+    not, a block was lost now and then. Several at once meet that more often; ssh_rekey.py has it
+    for sure."""
     known(w)
     data = pattern(8_000_000)
 

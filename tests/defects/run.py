@@ -106,8 +106,12 @@ class Tree:
             argv = [sys.executable, os.path.join(ROOT, "tests/failures.py"), "--jobs", "1",
                     self.program(), *words.split()]
         else:
-            source = os.path.join(ROOT, "tests", name + ".c")
-            argv = [self.compile([source, *LIBRARIES], name), *words.split()]
+            driver = os.path.join(ROOT, "tests", name + ".py")
+            name = "ssh_session" if os.path.exists(driver) else name
+            argv = [self.compile([os.path.join(ROOT, "tests", name + ".c"), *LIBRARIES], name),
+                    *words.split()]
+            if name == "ssh_session":
+                argv[:0] = [sys.executable, driver]
         said, status = run(argv, cwd=self.dir, env=ENVIRONMENT)
         lines = re.findall("^(?:PASS|FAIL) .*", said, re.M)
         if status is not None and status >= 0 and not lines:

@@ -1,8 +1,8 @@
 """Deliberate defects: an edit of a copy of one file, and the tests that must then go red.
 
 Each edit replaces `search`, which stands exactly once in the file. A test is a C test program
-and a word that its tests' names must contain ("test_ws mask"), or "failure ROW": a row of the
-failure table, run with a program that has the defect.
+and a word that its tests' names must contain ("test_ws mask"); "failure ROW": a row of the failure
+table, run with a program that has the defect; or "ssh_rekey WORD", run with such an ssh_session.
 """
 
 import collections
@@ -94,6 +94,9 @@ DEFECTS = [
            "    k->deadline = UINT64_MAX;", ["failure api-hang"]),
     Defect("busy-wait", LIBRARY, "    return t - now > 3600000u ? 3600000 : (int)(t - now);",
            "    return 0;", ["failure api-hang-idle"]),
+    Defect("window-left-to-libssh2", LIBRARY,
+           "    if (k->widen == 0 && left < whole - whole / 8) {",
+           "    if (k->widen == 1 && left < whole - whole / 8) {", ["ssh_rekey window"]),
     # the command line
     Defect("secret-shown", "tools/eice/report.c",
            '    fprintf(stderr, "eice: %s", e->text',
