@@ -496,6 +496,11 @@ EICE_API void eice_putv(eice_buf *b, const char *format, va_list args);
  * returns it as a C string. `cap` must not be 0. */
 EICE_API const char *eice_buf_c(eice_buf *b);
 
+/* Text number `index` of several in one piece, each with a NUL behind it (of a
+ * literal the last one has it anyway): "one\0" "two\0". There must be as many.
+ * A table of pointers would take 8 bytes for each. */
+EICE_API const char *eice_nth(const char *texts, size_t index);
+
 /* Decoders: bytes written, or -1 when the input is malformed or its result
  * longer than `cap`; `out` then holds a part of it. They may work in place:
  * `out` may be `s.ptr`. */
@@ -4205,6 +4210,14 @@ EICE_API const char *eice_buf_c(eice_buf *b)
     return b->ptr;
 }
 
+EICE_API const char *eice_nth(const char *texts, size_t index)
+{
+    for (; index > 0; index--) {
+        texts += strlen(texts) + 1;
+    }
+    return texts;
+}
+
 /* ---- decoders ---------------------------------------------------------- */
 
 /* 0 to 15, or 16 for what is no hex digit. */
@@ -5031,18 +5044,14 @@ static const struct {
 /* Text number `which` of an error. */
 EICEI_PRIVATE const char *eicei_base_err_text(eice_err code, unsigned which)
 {
-    const char *text = (const char *)&eicei_base_err_all;
+    const char *const all = (const char *)&eicei_base_err_all;
     size_t i = 0;
 
     while (eicei_base_errs[i].code != code
            && eicei_base_errs[i].code != EICE_ERR_END) {
         i++;
     }
-    text += eicei_base_errs[i].at;
-    for (; which > 0; which--) {
-        text += strlen(text) + 1;
-    }
-    return text;
+    return eice_nth(all + eicei_base_errs[i].at, which);
 }
 
 EICE_API const char *eice_err_name(eice_err code)
@@ -5062,14 +5071,13 @@ EICE_API const char *eice_err_remedy(eice_err code)
 
 EICE_API const char *eice_stage_name(eice_stage stage)
 {
-    static const char *const names[] = {
-#define EICEI_X(name, text) text,
-        EICE_STAGE_LIST(EICEI_X)
+#define EICEI_X(name, text) text "\0"
+    static const char names[] = EICE_STAGE_LIST(EICEI_X) "unknown";
 #undef EICEI_X
-    };
     const size_t i = (size_t)stage;
 
-    return i < EICEI_LEN(names) ? names[i] : "unknown";
+    return eice_nth(names, i < (size_t)EICE_STAGE_COUNT
+                               ? i : (size_t)EICE_STAGE_COUNT);
 }
 
 /* What passes by itself: the network, a busy or slow peer, an expired
@@ -14770,11 +14778,14 @@ enum {
 
 EICEI_ASSERT_FITS(cred_env, EICEI_ENV_COUNT, EICE_CRED_VARIABLES);
 
-static const char *const eicei_cred_env_names[EICEI_ENV_COUNT] = {
-#define EICEI_X(name, text) text,
-    EICEI_CRED_ENV_LIST(EICEI_X)
+EICEI_PRIVATE const char *eicei_cred_env_name(int env)
+{
+#define EICEI_X(name, text) text "\0"
+    static const char names[] = EICEI_CRED_ENV_LIST(EICEI_X);
 #undef EICEI_X
-};
+
+    return eice_nth(names, (size_t)env);
+}
 
 /* Keys of a profile. */
 #define EICEI_CRED_KEY_LIST(X)                                                \
@@ -14819,11 +14830,14 @@ enum {
     EICEI_KEY_COUNT
 };
 
-static const char *const eicei_cred_key_names[EICEI_KEY_COUNT] = {
-#define EICEI_X(name, text) text,
-    EICEI_CRED_KEY_LIST(EICEI_X)
+EICEI_PRIVATE const char *eicei_cred_key_name(int key)
+{
+#define EICEI_X(name, text) text "\0"
+    static const char names[] = EICEI_CRED_KEY_LIST(EICEI_X);
 #undef EICEI_X
-};
+
+    return eice_nth(names, (size_t)key);
+}
 
 #define EICEI_CRED_NO (-1) /* neither a variable nor a key */
 
@@ -14924,7 +14938,7 @@ EICE_API bool eice_cred_need(eice_cred *c, eice_need *need)
     memset(need, 0, sizeof *need);
     if (c->priv.state == EICEI_CRED_VARIABLES && id < EICEI_ENV_COUNT) {
         need->kind = EICE_NEED_ENV;
-        need->name = eice_str_c(eicei_cred_env_names[id]);
+        need->name = eice_str_c(eicei_cred_env_name((int)id));
         need->max = EICEI_CRED_ENV_MAX;
     } else if (c->priv.state == EICEI_CRED_FILES
                && id < (unsigned)EICEI_ENV_COUNT + EICEI_FILE_COUNT) {
@@ -15035,7 +15049,7 @@ EICEI_PRIVATE void eicei_cred_set_path(eice_cred *c, int file, int variable,
     if (b.len == b.cap) {
         eice_fail(&c->error, EICE_E_CONFIG, EICE_STAGE_CONFIG,
                   "%s is too long for a path",
-                  eicei_cred_env_names[variable]);
+                  eicei_cred_env_name(variable));
     }
 }
 
@@ -15070,7 +15084,7 @@ EICEI_PRIVATE void eicei_cred_take(eice_cred *c, uint32_t id,
 {
     const bool variable = id < EICEI_ENV_COUNT;
     const unsigned file = variable ? 0 : id - EICEI_ENV_COUNT;
-    const eice_str name = eice_str_c(variable ? eicei_cred_env_names[id]
+    const eice_str name = eice_str_c(variable ? eicei_cred_env_name((int)id)
                                               : c->priv.path[file]);
 
     if (a->code != EICE_OK) {
@@ -15232,7 +15246,7 @@ EICEI_PRIVATE void eicei_cred_set(eice_str *values, eice_str name,
     size_t i;
 
     for (i = 0; i < EICEI_KEY_COUNT; i++) {
-        if (eice_str_is_nocase(name, eicei_cred_key_names[i])) {
+        if (eice_str_is_nocase(name, eicei_cred_key_name((int)i))) {
             values[i] = value;
         }
     }
@@ -16484,7 +16498,7 @@ EICEI_PRIVATE bool eicei_cred_small(eicei_cred_run *r, int env, int key,
     if (!eice_str_u64(s, 60, &n) || n == 0) {
         eice_fail(&r->c->error, EICE_E_CONFIG, EICE_STAGE_CONFIG,
                   "%s or %s is \"%S\", not a number from 1 to 60",
-                  eicei_cred_env_names[env], eicei_cred_key_names[key], &s);
+                  eicei_cred_env_name(env), eicei_cred_key_name(key), &s);
         return false;
     }
     *out = (unsigned)n;
@@ -17363,7 +17377,7 @@ EICEI_PRIVATE bool eicei_cred_sso_agree(eicei_cred_run *r, eice_str *value,
     if (value->len > 0 && own.len > 0 && !eice_str_eq(*value, own)) {
         eice_fail(&r->c->error, EICE_E_CONFIG, EICE_STAGE_CREDENTIALS,
                   "profile %S and its sso-session have different %s",
-                  &r->profile[r->at].name, eicei_cred_key_names[key]);
+                  &r->profile[r->at].name, eicei_cred_key_name(key));
         return false;
     }
     *value = value->len > 0 ? *value : own;
@@ -17821,7 +17835,7 @@ EICEI_PRIVATE void eicei_cred_put_why(const eicei_cred_run *r,
 {
     const eice_str profile = r->profile[r->at].name;
     const char *const key = p->key == EICEI_CRED_NO
-                                ? "" : eicei_cred_key_names[p->key];
+                                ? "" : eicei_cred_key_name(p->key);
 
     if (p->env != EICEI_CRED_NO && eicei_cred_no_env(r)) {
         eice_put_c(b, "the environment counts only without --profile");
@@ -17830,7 +17844,7 @@ EICEI_PRIVATE void eicei_cred_put_why(const eicei_cred_run *r,
     } else if (p->env != EICEI_CRED_NO) {
         eice_putf(b, key[0] != 0 ? "%s is not set, and profile %S has no %s"
                                  : "%s is not set",
-                  eicei_cred_env_names[p->env], &profile, key);
+                  eicei_cred_env_name(p->env), &profile, key);
     } else if (key[0] != 0) {
         eice_putf(b, "profile %S has no %s", &profile, key);
         eice_putf(b, p->load == eicei_cred_load_credentials
@@ -18260,18 +18274,22 @@ EICE_API bool eice_proxy_for(const eice_settings *s, bool tls, eice_str host,
 /* ---- operations -------------------------------------------------------- */
 
 typedef struct eicei_aws_op {
-    const char *name;
-    const char *item;
     unsigned char service; /* an eice_service; small, as rows are many */
     char flag;
 } eicei_aws_op;
 
 static const eicei_aws_op eicei_aws_ops[EICE_OP_COUNT] = {
 #define EICEI_X(name, wire, service, flag, item, params, fields)              \
-    { wire, item, EICE_SERVICE_##service, flag },
+    { EICE_SERVICE_##service, flag },
     EICE_OP_LIST(EICEI_X)
 #undef EICEI_X
 };
+
+/* The name of each operation and its item. */
+#define EICEI_X(name, wire, service, flag, item, params, fields)              \
+    wire "\0" item "\0"
+static const char eicei_aws_op_words[] = EICE_OP_LIST(EICEI_X);
+#undef EICEI_X
 
 /* A service: its protocol is JSON 1.1 both ways for EC2 Instance Connect, a
  * form in and XML out for EC2 and STS; >>cred calls the last two itself. */
@@ -18305,7 +18323,7 @@ EICEI_PRIVATE eice_stage eicei_aws_stage(eice_op op)
 
 EICE_API const char *eice_op_name(eice_op op)
 {
-    return eicei_aws_ops[op].name;
+    return eice_nth(eicei_aws_op_words, 2 * (size_t)op);
 }
 
 EICE_API eice_service eice_op_service(eice_op op)
@@ -18840,7 +18858,7 @@ EICE_API void eice_aws_items(const eice_aws_reply *r, eice_op op,
                              eice_items *items)
 {
     eicei_items_init(items, eice_str_make(r->body.ptr, r->body.len),
-                     eicei_aws_ops[op].item);
+                     eice_nth(eicei_aws_op_words, 2 * (size_t)op + 1));
     items->root = eicei_aws_service_of(op)->json ? NULL : eice_op_name(op);
 }
 
@@ -19059,9 +19077,9 @@ typedef enum eicei_aws_kind {
  * first. */
 typedef struct eicei_aws_field {
     const char *path; /* below the item */
-    size_t offset;
-    size_t size;
-    eicei_aws_kind kind;
+    uint16_t offset;  /* small, as rows are many */
+    uint16_t size;
+    unsigned char kind; /* an eicei_aws_kind */
 } eicei_aws_field;
 
 typedef struct eicei_aws_shape {
@@ -19638,20 +19656,11 @@ EICEI_PRIVATE void eicei_aws_fault_json(const eice_aws_reply *r,
 /* How an answer is to be taken. A code that ends or begins with '*' stands
  * for all with that beginning or end. The first row that fits counts. */
 typedef struct eicei_aws_class {
-    const char *code;
+    const char *codes;  /* blanks between them */
     eice_err err;
     eice_verdict verdict;
     const char *remedy; /* NULL: that of the error */
 } eicei_aws_class;
-
-#define EICEI_THROTTLED(code)                                                 \
-    { code, EICE_E_AWS_THROTTLED, EICE_VERDICT_THROTTLED, NULL }
-#define EICEI_NOTHING(code) { code, EICE_OK, EICE_VERDICT_NOTHING, NULL }
-#define EICEI_RETRY(code) { code, EICE_E_AWS, EICE_VERDICT_RETRY, "try again" }
-#define EICEI_FINAL(code, err, remedy)                                        \
-    { code, err, EICE_VERDICT_FINAL, remedy }
-#define EICEI_CLOCK(code, err, remedy)                                        \
-    { code, err, EICE_VERDICT_CLOCK, remedy }
 
 #define EICEI_WRONG_SECRET                                                    \
     "check the secret access key (does it belong to the access key id?) and " \
@@ -19675,90 +19684,85 @@ typedef struct eicei_aws_class {
     "AWS holds this account back: see its console and mail"
 
 static const eicei_aws_class eicei_aws_classes[] = {
-    EICEI_NOTHING("DryRunOperation"),
-    EICEI_NOTHING("InvalidPermission.Duplicate"),
-    EICEI_NOTHING("InvalidPermission.NotFound"),
-    EICEI_THROTTLED("Throttl*"),
-    EICEI_THROTTLED("RequestThrottled*"),
-    EICEI_THROTTLED("RequestLimitExceeded"),
-    EICEI_THROTTLED("TooManyRequestsException"),
-    EICEI_THROTTLED("ProvisionedThroughputExceededException"),
-    EICEI_THROTTLED("TransactionInProgressException"),
-    EICEI_THROTTLED("BandwidthLimitExceeded"),
-    EICEI_THROTTLED("LimitExceededException"),
-    EICEI_THROTTLED("SlowDown"),
-    EICEI_THROTTLED("EC2ThrottledException"),
-    EICEI_RETRY("RequestTimeout*"),
-    EICEI_RETRY("PriorRequestNotComplete"),
-    EICEI_RETRY("IDPCommunicationError"),
-    EICEI_RETRY("EC2InstanceUnavailableException"),
-    EICEI_RETRY("SerialConsoleSessionUnavailableException"),
-    EICEI_RETRY("ServiceException"),
-    EICEI_RETRY("InternalError"),
-    EICEI_RETRY("InternalFailure"),
-    EICEI_RETRY("ServiceUnavailable*"),
-    EICEI_RETRY("Unavailable"),
-    EICEI_RETRY("ServerInternal"),
-    EICEI_CLOCK("RequestExpired", EICE_E_AWS_CLOCK, EICEI_WRONG_TIME),
-    EICEI_CLOCK("InvalidSecurity.RequestHasExpired", EICE_E_AWS_CLOCK, NULL),
-    EICEI_CLOCK("RequestInTheFuture", EICE_E_AWS_CLOCK, NULL),
-    EICEI_CLOCK("RequestTimeTooSkewed", EICE_E_AWS_CLOCK, NULL),
-    EICEI_CLOCK("SignatureDoesNotMatch", EICE_E_AWS_AUTH, EICEI_WRONG_SECRET),
-    EICEI_CLOCK("InvalidSignatureException", EICE_E_AWS_AUTH,
-                EICEI_WRONG_SECRET),
-    EICEI_CLOCK("AuthFailure", EICE_E_AWS_AUTH,
-                "check access key, secret key and session token; an opt-in "
-                "region must be enabled for the account, and the clock be "
-                "right"),
-    EICEI_FINAL("IncompleteSignature*", EICE_E_AWS_AUTH, EICEI_WRONG_SECRET),
-    EICEI_FINAL("InvalidClientTokenId", EICE_E_AWS_AUTH, EICEI_WRONG_KEY),
-    EICEI_FINAL("InvalidAccessKeyId", EICE_E_AWS_AUTH, EICEI_WRONG_KEY),
-    EICEI_FINAL("UnrecognizedClientException", EICE_E_AWS_AUTH,
-                EICEI_WRONG_KEY),
-    EICEI_FINAL("MissingAuthenticationToken*", EICE_E_AWS_AUTH, NULL),
-    EICEI_FINAL("ExpiredToken*", EICE_E_CREDENTIALS_EXPIRED, EICEI_OLD_TOKEN),
-    EICEI_FINAL("InvalidIdentityToken", EICE_E_CREDENTIALS, EICEI_WEB_TOKEN),
-    EICEI_FINAL("IDPRejectedClaim", EICE_E_CREDENTIALS, EICEI_WEB_TOKEN),
-    EICEI_FINAL("OptInRequired", EICE_E_AWS_AUTH,
-                "enable this region, or this service, for the account"),
-    EICEI_FINAL("RegionDisabledException", EICE_E_AWS_AUTH,
-                "enable STS in this region for the account, or choose another "
-                "region"),
-    EICEI_FINAL("PendingVerification", EICE_E_AWS_AUTH, EICEI_ACCOUNT),
-    EICEI_FINAL("Blocked", EICE_E_AWS_AUTH, EICEI_ACCOUNT),
-    EICEI_FINAL("UnauthorizedOperation", EICE_E_AWS_DENIED, NULL),
-    EICEI_FINAL("AccessDenied*", EICE_E_AWS_DENIED, NULL),
-    EICEI_FINAL("AuthException", EICE_E_AWS_DENIED, NULL),
-    EICEI_FINAL("InvalidInstanceID.*", EICE_E_NO_INSTANCE, EICEI_WRONG_REGION),
-    EICEI_FINAL("EC2InstanceNotFoundException", EICE_E_NO_INSTANCE,
-                EICEI_WRONG_REGION),
-    EICEI_FINAL("EC2InstanceStateInvalidException", EICE_E_NOT_RUNNING, NULL),
-    EICEI_FINAL("InvalidInstanceConnectEndpointId.*", EICE_E_NO_ENDPOINT,
-                EICEI_WRONG_REGION),
-    EICEI_FINAL("InvalidArgsException", EICE_E_AWS,
-                "check the login name and the public key: one line, ssh-rsa "
-                "or ssh-ed25519"),
-    EICEI_FINAL("InvalidVpcI*", EICE_E_AWS, EICEI_WRONG_REGION),
-    EICEI_FINAL("InvalidSubnet*", EICE_E_AWS, EICEI_WRONG_REGION),
-    EICEI_FINAL("InvalidGroup*", EICE_E_AWS, EICEI_WRONG_REGION),
-    EICEI_FINAL("InvalidSecurityGroup*", EICE_E_AWS, EICEI_WRONG_REGION),
-    EICEI_FINAL("InvalidNetworkInterfaceI*", EICE_E_AWS, EICEI_WRONG_REGION),
-    EICEI_FINAL("InvalidAMIID*", EICE_E_AWS, EICEI_WRONG_REGION),
-    EICEI_FINAL("IdempotentParameterMismatch", EICE_E_AWS,
-                "this client token went with other parameters before: use "
-                "another, or none"),
-    EICEI_FINAL("SerialConsoleAccessDisabledException", EICE_E_AWS,
-                "enable the serial console for the account in this region "
-                "(ec2:EnableSerialConsoleAccess)"),
-    EICEI_FINAL("SerialConsoleSessionLimitExceededException", EICE_E_AWS,
-                "one session at a time: end the other, then wait 30 seconds"),
-    EICEI_FINAL("SerialConsoleSessionUnsupportedException", EICE_E_AWS,
-                "reboot the instance: it was started before it could do this"),
-    EICEI_FINAL("EC2InstanceTypeInvalidException", EICE_E_AWS,
-                "only instance types on the Nitro system have this console"),
-    EICEI_FINAL("*LimitExceeded", EICE_E_AWS,
-                "a quota of the account is reached: free something, or ask "
-                "for more in Service Quotas")
+    { "DryRunOperation InvalidPermission.Duplicate InvalidPermission.NotFound",
+      EICE_OK, EICE_VERDICT_NOTHING, NULL },
+    { "Throttl* RequestThrottled* RequestLimitExceeded "
+      "TooManyRequestsException ProvisionedThroughputExceededException "
+      "TransactionInProgressException BandwidthLimitExceeded "
+      "LimitExceededException SlowDown EC2ThrottledException",
+      EICE_E_AWS_THROTTLED, EICE_VERDICT_THROTTLED, NULL },
+    { "RequestTimeout* PriorRequestNotComplete IDPCommunicationError "
+      "EC2InstanceUnavailableException "
+      "SerialConsoleSessionUnavailableException ServiceException "
+      "InternalError InternalFailure ServiceUnavailable* Unavailable "
+      "ServerInternal",
+      EICE_E_AWS, EICE_VERDICT_RETRY,
+      "try again" },
+    { "RequestExpired",
+      EICE_E_AWS_CLOCK, EICE_VERDICT_CLOCK, EICEI_WRONG_TIME },
+    { "InvalidSecurity.RequestHasExpired RequestInTheFuture "
+      "RequestTimeTooSkewed",
+      EICE_E_AWS_CLOCK, EICE_VERDICT_CLOCK, NULL },
+    { "SignatureDoesNotMatch InvalidSignatureException",
+      EICE_E_AWS_AUTH, EICE_VERDICT_CLOCK, EICEI_WRONG_SECRET },
+    { "AuthFailure",
+      EICE_E_AWS_AUTH, EICE_VERDICT_CLOCK,
+      "check access key, secret key and session token; an opt-in region must "
+      "be enabled for the account, and the clock be right" },
+    { "IncompleteSignature*",
+      EICE_E_AWS_AUTH, EICE_VERDICT_FINAL, EICEI_WRONG_SECRET },
+    { "InvalidClientTokenId InvalidAccessKeyId UnrecognizedClientException",
+      EICE_E_AWS_AUTH, EICE_VERDICT_FINAL, EICEI_WRONG_KEY },
+    { "MissingAuthenticationToken*",
+      EICE_E_AWS_AUTH, EICE_VERDICT_FINAL, NULL },
+    { "ExpiredToken*",
+      EICE_E_CREDENTIALS_EXPIRED, EICE_VERDICT_FINAL, EICEI_OLD_TOKEN },
+    { "InvalidIdentityToken IDPRejectedClaim",
+      EICE_E_CREDENTIALS, EICE_VERDICT_FINAL, EICEI_WEB_TOKEN },
+    { "OptInRequired",
+      EICE_E_AWS_AUTH, EICE_VERDICT_FINAL,
+      "enable this region, or this service, for the account" },
+    { "RegionDisabledException",
+      EICE_E_AWS_AUTH, EICE_VERDICT_FINAL,
+      "enable STS in this region for the account, or choose another region" },
+    { "PendingVerification Blocked",
+      EICE_E_AWS_AUTH, EICE_VERDICT_FINAL, EICEI_ACCOUNT },
+    { "UnauthorizedOperation AccessDenied* AuthException",
+      EICE_E_AWS_DENIED, EICE_VERDICT_FINAL, NULL },
+    { "InvalidInstanceID.* EC2InstanceNotFoundException",
+      EICE_E_NO_INSTANCE, EICE_VERDICT_FINAL, EICEI_WRONG_REGION },
+    { "EC2InstanceStateInvalidException",
+      EICE_E_NOT_RUNNING, EICE_VERDICT_FINAL, NULL },
+    { "InvalidInstanceConnectEndpointId.*",
+      EICE_E_NO_ENDPOINT, EICE_VERDICT_FINAL, EICEI_WRONG_REGION },
+    { "InvalidArgsException",
+      EICE_E_AWS, EICE_VERDICT_FINAL,
+      "check the login name and the public key: one line, ssh-rsa or "
+      "ssh-ed25519" },
+    { "InvalidVpcI* InvalidSubnet* InvalidGroup* InvalidSecurityGroup* "
+      "InvalidNetworkInterfaceI* InvalidAMIID*",
+      EICE_E_AWS, EICE_VERDICT_FINAL, EICEI_WRONG_REGION },
+    { "IdempotentParameterMismatch",
+      EICE_E_AWS, EICE_VERDICT_FINAL,
+      "this client token went with other parameters before: use another, or "
+      "none" },
+    { "SerialConsoleAccessDisabledException",
+      EICE_E_AWS, EICE_VERDICT_FINAL,
+      "enable the serial console for the account in this region "
+      "(ec2:EnableSerialConsoleAccess)" },
+    { "SerialConsoleSessionLimitExceededException",
+      EICE_E_AWS, EICE_VERDICT_FINAL,
+      "one session at a time: end the other, then wait 30 seconds" },
+    { "SerialConsoleSessionUnsupportedException",
+      EICE_E_AWS, EICE_VERDICT_FINAL,
+      "reboot the instance: it was started before it could do this" },
+    { "EC2InstanceTypeInvalidException",
+      EICE_E_AWS, EICE_VERDICT_FINAL,
+      "only instance types on the Nitro system have this console" },
+    { "*LimitExceeded",
+      EICE_E_AWS, EICE_VERDICT_FINAL,
+      "a quota of the account is reached: free something, or ask for more in "
+      "Service Quotas" }
 };
 
 /* What a status alone means, when there is no code that says more. */
@@ -19778,15 +19782,14 @@ static const eicei_aws_status eicei_aws_statuses[] = {
     { 504, EICE_E_HTTP_STATUS, EICE_VERDICT_RETRY, "try again" }
 };
 
-EICEI_PRIVATE bool eicei_aws_code_fits(eice_str code, const char *pattern)
+EICEI_PRIVATE bool eicei_aws_code_fits(eice_str code, eice_str p)
 {
-    const eice_str p = eice_str_c(pattern);
     eice_str head = p;
 
     if (p.ptr[0] == '*') {
         return code.len >= p.len - 1
-            && eice_str_is(eice_str_make(code.ptr + code.len - (p.len - 1),
-                                         p.len - 1), pattern + 1);
+            && memcmp(code.ptr + code.len - (p.len - 1), p.ptr + 1,
+                      p.len - 1) == 0;
     }
     head = eice_str_cut(&head, '*');
     return head.len == p.len
@@ -19804,8 +19807,12 @@ EICEI_PRIVATE eicei_aws_class eicei_aws_classify(const char *code,
     size_t i;
 
     for (i = 0; i < EICEI_LEN(eicei_aws_classes) && s.len > 0; i++) {
-        if (eicei_aws_code_fits(s, eicei_aws_classes[i].code)) {
-            return eicei_aws_classes[i];
+        eice_str codes = eice_str_c(eicei_aws_classes[i].codes);
+
+        while (codes.len > 0) {
+            if (eicei_aws_code_fits(s, eice_str_cut(&codes, ' '))) {
+                return eicei_aws_classes[i];
+            }
         }
     }
     if (s.len == 0) {
@@ -25297,8 +25304,8 @@ EICEI_PRIVATE void eicei_instances_judge(eice_conn *c)
  * one host key for each Region, SHA-256. The newer Regions, whose hosts are
  * named otherwise, come last. */
 static const struct {
-    const char *region;
-    const char *print;
+    char region[16];
+    char print[44];
 } eicei_serial_hosts[] = {
     {"us-east-1",
      "dXwn5ma/xadVMeBZGEru5l2gx+yI5LDiJaLUcz0FMmw"},

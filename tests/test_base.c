@@ -770,6 +770,9 @@ static void test_err_lists(void)
     CHECK_TEXT(eice_err_remedy((eice_err)-7), "");
     CHECK_TEXT(eice_stage_name(EICE_STAGE_HOSTKEY), "host-key");
     CHECK_TEXT(eice_stage_name(EICE_STAGE_COUNT), "unknown");
+    CHECK_TEXT(eice_nth("one\0" "\0" "three", 0), "one");
+    CHECK_TEXT(eice_nth("one\0" "\0" "three", 1), "");
+    CHECK_TEXT(eice_nth("one\0" "\0" "three", 2), "three");
     for (stage = 0; stage < EICE_STAGE_COUNT; stage++) {
         CHECK(strlen(eice_stage_name((eice_stage)stage)) > 0);
     }
