@@ -45,9 +45,9 @@ typedef struct option {
     const char *value;   /* name of its value, NULL: takes none */
     const char *commands; /* where it is valid; NULL: everywhere */
     const char *help;    /* NULL: not listed */
-    unsigned char kind;  /* a set_kind; small, as all here: rows are many */
-    uint16_t offset;     /* of what it sets */
-    uint16_t least;
+    unsigned kind : 6;   /* a set_kind; small, as all here: rows are many */
+    unsigned offset : 16; /* of what it sets */
+    unsigned least : 10;
     uint32_t most;
 } option;
 
@@ -309,11 +309,19 @@ static const option options[] = {
 #define OPTION_COUNT (sizeof options / sizeof options[0])
 
 /* Words of ssh_config, as -o and the file of -F give them. */
-#define WORD(name, kind, offset) {0, name, "", NULL, NULL, kind, offset, 0, 0}
-#define WORD_NUMBER(name, kind, offset, most) \
-    {0, name, "", NULL, NULL, kind, offset, 1, most}
+typedef struct openssh_word {
+    const char *name;
+    unsigned char kind; /* as in option */
+    unsigned char least;
+    uint16_t offset;
+    uint16_t most;
+} openssh_word;
 
-static const option openssh_words[] = {
+#define WORD(name, kind, offset) {name, kind, 0, offset, 0}
+#define WORD_NUMBER(name, kind, offset, most) {name, kind, 1, offset, most}
+#define WORD_FORWARD(name, letter) {name, SET_FORWARD, letter, 0, 0}
+
+static const openssh_word openssh_words[] = {
     WORD("User", SET_TEXT, AT(conn.user)),
     WORD_NUMBER("Port", SET_PORT, AT(conn.port), 65535),
     WORD("HostName", SET_TEXT, AT(conn.target)),
@@ -345,9 +353,9 @@ static const option openssh_words[] = {
     WORD("HostKeyAlgorithms", SET_TEXT, AT(conn.host_key_types)),
     WORD("SendEnv", SET_SEND_ENV, 0),
     WORD("SetEnv", SET_SET_ENV, 0),
-    {0, "LocalForward", "", NULL, NULL, SET_FORWARD, 0, 'L', 0},
-    {0, "RemoteForward", "", NULL, NULL, SET_FORWARD, 0, 'R', 0},
-    {0, "DynamicForward", "", NULL, NULL, SET_FORWARD, 0, 'D', 0},
+    WORD_FORWARD("LocalForward", 'L'),
+    WORD_FORWARD("RemoteForward", 'R'),
+    WORD_FORWARD("DynamicForward", 'D'),
     WORD("ExitOnForwardFailure", SET_YES_NO, AT(strict_forwards)),
     WORD("GatewayPorts", SET_YES_NO, AT(gateway)),
     WORD("ClearAllForwardings", SET_YES_NO, AT(no_forwards)),
@@ -753,6 +761,24 @@ static void give(cli *c, size_t offset)
     }
 }
 
+static int set_openssh(cli *c, const openssh_word *w, char *rest)
+{
+    option o = {0, NULL, "", NULL, NULL, 0, 0, 0, 0};
+
+    o.name = w->name;
+    o.kind = w->kind & 63u;
+    o.offset = w->offset;
+    o.least = w->least;
+    o.most = w->most;
+    return set_option(c, &o,
+                      o.kind == SET_REST || o.kind == SET_REKEY
+                              || o.kind == SET_SEND_ENV
+                              || o.kind == SET_SET_ENV
+                              || o.kind == SET_FORWARD
+                          ? rest
+                          : cli_next_word(&rest));
+}
+
 /* Name=value, or Name value. */
 int cli_set_openssh(cli *c, char *text)
 {
@@ -764,24 +790,15 @@ int cli_set_openssh(cli *c, char *text)
     rest += *rest == '=';
     rest += strspn(rest, " \t");
     for (i = 0; i < sizeof openssh_words / sizeof openssh_words[0]; i++) {
-        const option *o = &openssh_words[i];
+        const openssh_word *w = &openssh_words[i];
 
-        if (!eice_str_is_nocase(name, o->name)) {
+        if (!eice_str_is_nocase(name, w->name)) {
             continue;
         }
         if (rest[0] == 0) {
             return cli_usage_error(c, "this needs a value", text);
         }
-        if (given(c, o->offset)) {
-            return -1;
-        }
-        return set_option(c, o,
-                          o->kind == SET_REST || o->kind == SET_REKEY
-                                  || o->kind == SET_SEND_ENV
-                                  || o->kind == SET_SET_ENV
-                                  || o->kind == SET_FORWARD
-                              ? rest
-                              : cli_next_word(&rest));
+        return given(c, w->offset) ? -1 : set_openssh(c, w, rest);
     }
     for (i = 0; i < sizeof openssh_ignored / sizeof openssh_ignored[0]; i++) {
         if (eice_str_is_nocase(name, openssh_ignored[i])) {
