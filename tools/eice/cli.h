@@ -263,6 +263,8 @@ struct pollfd;
 void cli_run_turn(cli_run *r, struct pollfd *extra, size_t count);
 /* Reports the connection's error, if any; true when there was none. */
 bool cli_run_good(cli_run *r);
+/* Says which signal ended it. */
+void cli_run_signalled(const cli_run *r);
 void cli_run_close(cli_run *r);
 
 /* ---- facts.c ----------------------------------------------------------- */

@@ -157,8 +157,7 @@ bool cp_pump(copy *k)
     if (!k->stop && k->run.signal != 0) {
         k->stop = true;
         cp_clear_line(k);
-        cli_say(k->c, "ended by signal %d (%s)", k->run.signal,
-                strsignal(k->run.signal));
+        cli_run_signalled(&k->run);
     }
     return !k->stop;
 }

@@ -220,6 +220,15 @@ bool cli_run_wait(cli_run *r)
     return cli_run_good(r);
 }
 
+/* One of run_signals: not all that strsignal has words for. */
+void cli_run_signalled(const cli_run *r)
+{
+    cli_say(r->c, "ended by signal %d (%s)", r->signal,
+            r->signal == SIGINT   ? "Interrupt"
+            : r->signal == SIGHUP ? "Hangup"
+                                  : "Terminated");
+}
+
 bool cli_run_good(cli_run *r)
 {
     const eice_error *e = eice_conn_error(r->conn);
@@ -239,8 +248,7 @@ bool cli_run_good(cli_run *r)
                           "it looks anew");
         }
     } else if (r->signal != 0) {
-        cli_say(r->c, "ended by signal %d (%s)", r->signal,
-                strsignal(r->signal));
+        cli_run_signalled(r);
     }
     return false;
 }
