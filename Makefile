@@ -28,7 +28,8 @@ DEPS_FOR ?= musl native asan
 # trying each: 4 kB.  The ciphers are as fast as with them.
 SMALLER = -fno-jump-tables -fno-tree-dominator-opts -fno-tree-tail-merge \
     -fno-tree-loop-ivcanon -fno-inline-functions-called-once \
-    -fsplit-wide-types-early -fno-shrink-wrap \
+    -fsplit-wide-types-early -fno-shrink-wrap -fno-caller-saves \
+    -fno-partial-inlining -fno-schedule-insns2 \
     $(if $(filter x86_64,$(shell uname -m)),-malign-data=abi)
 
 CC_musl ?= musl-gcc
