@@ -16,7 +16,7 @@ import sys
 import threading
 
 from awsline import AwsLine
-from e2elib import ConnectProxy, check, contains, equal, main, matches, need, test
+from e2elib import ConnectProxy, check, contains, equal, eventually, main, matches, need, test
 from worlds import WORLDS, allow
 
 RUNGS = ["credentials", "clock", "network", "identity", "instance", "state", "address", "endpoint",
@@ -330,6 +330,78 @@ def denials_of_the_connection(w):
         contains(found["fix"], "who set the permissions boundary", "who can change it")
         contains(found["why"], asked, "what was asked for")
         w.sim.ctl("policy", credential="admin", document="allow")
+
+
+def screen(text):
+    """What a terminal shows in the end: colours gone, lines that were taken away too."""
+    text = re.sub(r"[^\n]*\r\x1b\[K", "", text.replace("\r\n", "\n"))
+    return re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()
+
+
+@test
+def terminals(w):
+    """Lines as wide as the terminal, but for the command to be copied, which stays whole."""
+    closed(w)
+    for columns, more in ((40, {}), (80, {}), (200, {}), (40, {"TERM": "dumb", "LANG": "C"})):
+        with w.terminal("doctor", "web-1", columns=columns, env=w.env(**more)) as t:
+            equal(t.wait(), 8, "status")
+            seen = t.seen.decode()
+        lines = screen(seen)
+        if more:
+            check("\x1b" not in seen and seen.isascii(), f"a dumb terminal: {seen!r}")
+        else:
+            contains(seen, "\x1b[31m✗", "colours")
+        fix = [line for line in lines if "--group-id" in line]
+        equal(len(fix), 1, f"the fix: {lines}")
+        wide = [line for line in lines if len(line) > columns and line not in fix]
+        equal(wide, [], f"lines wider than {columns}")
+        rungs = [line.split()[1] for line in lines if not line.startswith("  ")]
+        equal(rungs, RUNGS[:RUNGS.index("groups-in") + 1], "rungs")
+        matches(" ".join(" ".join(lines).split()),
+                "cause: a security group of the instance is closed fix: .* may: this identity",
+                "what there is to say")
+
+
+@test
+def waiting(w):
+    """What takes long is shown on a terminal; Ctrl-C ends it, without a verdict."""
+    w.sim.ctl("setting", name="dial_timeout_ms", value=8000)
+    w.sim.ctl("instance", id="web-1", targets={"22": "blackhole"})
+    with w.terminal("doctor", "web-1") as t:
+        t.expect("asking AWS")
+        t.expect("permissions")
+        t.expect("connecting, 1 s")
+        t.send("\x03")
+        equal(t.wait(), 1, "status")
+        lines = screen(t.seen.decode())
+        t.restored("after Ctrl-C")
+    equal(lines, ["eice: ended by signal 2 (Interrupt)"], "what follows")
+    eventually(w.tunnels, 0, "tunnels")
+    w.sim.ctl("fault", kind="hang", action="DescribeInstances")
+    with w.terminal("doctor", "web-1") as t:
+        t.expect("asking AWS")
+        eventually(lambda: len(w.requests("DescribeInstances")) > 1, True, "the call")
+        t.send("\x03")
+        equal(t.wait(), 1, "status")
+        equal(screen(t.seen.decode()), ["eice: ended by signal 2 (Interrupt)"], "no rung is blamed")
+
+
+@test
+def times(w):
+    """Calls and steps that took a while say how long, within --connect-timeout."""
+    w.sim.ctl("fault", kind="latency", action="DescribeInstances", ms=60)
+    w.sim.ctl("instance", id="web-1", targets={"22": "blackhole"})
+    w.sim.ctl("setting", name="dial_timeout_ms", value=300)
+    status, report = doctor(w, {**PLAIN, "args": ["--all"]})
+    equal(status, 8, "status")
+    took = {r["rung"]: r.get("ms", 0) for r in report["rungs"]}
+    check(took["instance"] >= 50, f"the call: {took}")
+    check(took["target"] >= 250, f"the target: {took}")
+    known = {"rung", "result", "ms", "evidence", "cause", "fix", "permission", "why", "may",
+             "may_not"}
+    check(all(set(r) <= known for r in report["rungs"]), "the members")
+    equal(report["rungs"][-1], {"rung": "login", "result": "skipped", "evidence": "not reached"},
+          "what was not reached")
 
 
 @test

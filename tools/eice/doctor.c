@@ -1,66 +1,8 @@
-/* eice doctor: the ladder from credentials to a shell. One rung is one thing
- * that has to be so; the first that is not gets its cause and its remedy. */
-#include "cli.h"
+/* The rungs of eice doctor: what has to be so, told from facts alone. Nothing
+ * is asked here, so that every rule can be tested without AWS. */
+#include "doctor.h"
 
 #include <stdarg.h>
-
-typedef enum verdict { V_OK, V_FAIL, V_WARN, V_SKIP } verdict;
-
-/* Exit statuses, by where the ladder ended. */
-enum {
-    CLASS_CREDENTIALS = 3,
-    CLASS_NETWORK,
-    CLASS_PERMISSION,
-    CLASS_INSTANCE,
-    CLASS_ENDPOINT,
-    CLASS_PATH,
-    CLASS_SSH
-};
-
-typedef struct finding {
-    char evidence[400];
-    char cause[400];
-    char fix[600];
-    char permission[96]; /* the least that is missing */
-    char why[400];       /* more about a denial */
-    eice_op op;          /* that the fix needs, with `on` and `peer` as for
-                            cli_dry_run; unless `on` is "" */
-    char on[64];
-    char peer[64];
-    int may;             /* carry out the fix: 1 yes, 0 no, else unknown */
-    char may_not[800];
-    int class_;          /* when it is not the rung's */
-    uint32_t ms;         /* 0: not measured */
-} finding;
-
-#define TRAIL 96
-
-typedef struct doctor {
-    cli *c;
-    cli_run r;
-    cli_facts f;
-    eice_attempt trail[TRAIL]; /* of both connections */
-    size_t trail_count;
-    size_t connect_at;         /* where that of the second begins */
-    eice_error config;         /* keys, configuration, the way to AWS */
-    eice_error error;          /* of the connection to the instance */
-    bool tried;
-    bool connected;
-    char provider[96];
-    char region[64];
-    int64_t clock_offset;
-    char whoami[80];           /* what the command answered */
-    const char *user;
-    unsigned port;
-    bool failed;
-    int status;
-} doctor;
-
-typedef struct rung {
-    const char *name;
-    int class_;
-    verdict (*look)(const doctor *d, finding *f);
-} rung;
 
 /* ---- words ------------------------------------------------------------- */
 
@@ -962,299 +904,62 @@ static verdict look_login(const doctor *d, finding *f)
 
 /* ---- the ladder -------------------------------------------------------- */
 
-static const rung ladder[] = {
-    {"credentials", CLASS_CREDENTIALS, look_credentials},
-    {"clock", CLASS_CREDENTIALS, look_clock},
-    {"network", CLASS_NETWORK, look_network},
-    {"identity", CLASS_CREDENTIALS, look_identity},
-    {"instance", CLASS_INSTANCE, look_instance},
-    {"state", CLASS_INSTANCE, look_state},
-    {"address", CLASS_INSTANCE, look_address},
-    {"endpoint", CLASS_ENDPOINT, look_endpoint},
-    {"family", CLASS_ENDPOINT, look_family},
-    {"groups-out", CLASS_PATH, look_groups_out},
-    {"groups-in", CLASS_PATH, look_groups_in},
-    {"acls", CLASS_PATH, look_acls},
-    {"routes", CLASS_PATH, look_routes},
-    {"permissions", CLASS_PERMISSION, look_permissions},
-    {"quota", CLASS_ENDPOINT, look_quota},
-    {"push-key", CLASS_NETWORK, look_push},
-    {"upgrade", CLASS_NETWORK, look_upgrade},
-    {"target", CLASS_PATH, look_target},
-    {"ssh-version", CLASS_SSH, look_banner},
-    {"host-key", CLASS_SSH, look_host_key},
-    {"key-exchange", CLASS_SSH, look_kex},
-    {"key-accepted", CLASS_SSH, look_auth},
-    {"login", CLASS_SSH, look_login},
+#define NO_CALL EICE_OP_COUNT
+
+const rung doctor_ladder[DOCTOR_RUNGS + 1] = {
+    {"credentials", CLASS_CREDENTIALS, NO_CALL, look_credentials},
+    {"clock", CLASS_CREDENTIALS, NO_CALL, look_clock},
+    {"network", CLASS_NETWORK, NO_CALL, look_network},
+    {"identity", CLASS_CREDENTIALS, EICE_OP_GET_CALLER_IDENTITY,
+     look_identity},
+    {"instance", CLASS_INSTANCE, EICE_OP_DESCRIBE_INSTANCES, look_instance},
+    {"state", CLASS_INSTANCE, NO_CALL, look_state},
+    {"address", CLASS_INSTANCE, NO_CALL, look_address},
+    {"endpoint", CLASS_ENDPOINT, EICE_OP_DESCRIBE_ENDPOINTS, look_endpoint},
+    {"family", CLASS_ENDPOINT, NO_CALL, look_family},
+    {"groups-out", CLASS_PATH, EICE_OP_DESCRIBE_GROUPS, look_groups_out},
+    {"groups-in", CLASS_PATH, NO_CALL, look_groups_in},
+    {"acls", CLASS_PATH, EICE_OP_DESCRIBE_ACLS, look_acls},
+    {"routes", CLASS_PATH, EICE_OP_DESCRIBE_ROUTE_TABLES, look_routes},
+    {"permissions", CLASS_PERMISSION, NO_CALL, look_permissions},
+    {"quota", CLASS_ENDPOINT, NO_CALL, look_quota},
+    {"push-key", CLASS_NETWORK, NO_CALL, look_push},
+    {"upgrade", CLASS_NETWORK, NO_CALL, look_upgrade},
+    {"target", CLASS_PATH, NO_CALL, look_target},
+    {"ssh-version", CLASS_SSH, NO_CALL, look_banner},
+    {"host-key", CLASS_SSH, NO_CALL, look_host_key},
+    {"key-exchange", CLASS_SSH, NO_CALL, look_kex},
+    {"key-accepted", CLASS_SSH, NO_CALL, look_auth},
+    {"login", CLASS_SSH, NO_CALL, look_login},
+    {NULL, 0, NO_CALL, NULL},
 };
 
-#define RUNGS (sizeof ladder / sizeof ladder[0])
-#define FIRST_OF_TARGET 4u  /* before it --all has nothing to go on with */
-#define FIRST_CONNECTED 14u /* before it the API tells, from it on a try */
-
-static const char *sign(verdict v)
-{
-    static const char *const marks[2][4] = {
-        {"ok  ", "FAIL", "warn", "-   "},
-        {"\xe2\x9c\x93", "\xe2\x9c\x97", "!", "\xe2\x80\x93"},
-    };
-
-    return marks[cli_utf8()][v];
-}
-
-static void json_field(const char *name, const char *text)
-{
-    if (text[0] != 0) {
-        printf(",\"%s\":", name);
-        cli_json_text(stdout, text);
-    }
-}
-
-static void report(doctor *d, const rung *r, verdict v, const finding *f)
-{
-    static const char *const words[] = {"ok", "fail", "warning", "skipped"};
-
-    if (d->c->json) {
-        printf("%s{\"rung\":\"%s\",\"result\":\"%s\"", r == ladder ? "" : ",",
-               r->name, words[v]);
-        if (f->ms != 0) {
-            printf(",\"ms\":%u", (unsigned)f->ms);
-        }
-        json_field("evidence", f->evidence);
-        json_field("cause", f->cause);
-        json_field("fix", f->fix);
-        json_field("permission", f->permission);
-        json_field("why", f->why);
-        if (f->may >= 0) {
-            printf(",\"may\":%s", f->may == 1 ? "true" : "false");
-        }
-        json_field("may_not", f->may_not);
-        putchar('}');
-        return;
-    }
-    printf("%s %-13s%s%s", sign(v), r->name, f->evidence[0] != 0 ? " " : "",
-           f->evidence);
-    if (f->ms != 0) {
-        printf(" (%u ms)", (unsigned)f->ms);
-    }
-    putchar('\n');
-    if (f->cause[0] != 0) {
-        printf("  cause: %s\n", f->cause);
-    }
-    if (f->fix[0] != 0) {
-        printf("  fix:   %s\n", f->fix);
-    }
-    if (f->permission[0] != 0) {
-        printf("  needs: %s\n", f->permission);
-    }
-    if (f->why[0] != 0) {
-        printf("  why:   %s\n", f->why);
-    }
-    if (f->may >= 0) {
-        printf("  may:   %s%s\n",
-               f->may == 1 ? "this identity may do that (dry run)"
-                           : "not this identity: ",
-               f->may_not);
-    }
-    fflush(stdout);
-}
-
-/* May this identity carry out the fix? Asked by a dry run. */
-static void try_fix(doctor *d, finding *f)
-{
-    const char *whose;
-    cli_call *a;
-
-    f->may = -1;
-    if (f->on[0] == 0 || (a = (cli_call *)malloc(sizeof *a)) == NULL) {
-        return;
-    }
-    cli_dry_run(a, f->op, f->on, f->peer, d->port);
-    f->may = cli_allowed(&d->r, a);
-    if (f->may == 0) {
-        (void)cli_denied(&a->call.error, &whose);
-        snprintf(f->may_not, sizeof f->may_not, "%s%s%s; ask %s",
-                 a->call.error.text, a->why[0] != 0 ? "; " : "", a->why,
-                 whose);
-    }
-    cli_call_end(a);
-    free(a);
-}
-
-/* False: the ladder ends here. */
-static bool climb(doctor *d, size_t from, size_t to)
+/* How long the call took that a rung rests on. */
+static uint32_t took(const doctor *d, eice_op op)
 {
     size_t i;
 
-    for (i = from; i < to; i++) {
-        finding f;
-        verdict v;
-
-        memset(&f, 0, sizeof f);
-        v = ladder[i].look(d, &f);
-        try_fix(d, &f);
-        report(d, &ladder[i], v, &f);
-        if (v == V_FAIL && !d->failed) {
-            d->failed = true;
-            d->status = f.class_ != 0 ? f.class_ : ladder[i].class_;
-        }
-        if (v == V_FAIL && (!d->c->all || i < FIRST_OF_TARGET)) {
-            return false;
+    for (i = 0; op != NO_CALL && i < d->connect_at; i++) {
+        if (d->trail[i].stage == EICE_STAGE_API
+            && cli_contains(d->trail[i].what, eice_op_name(op))) {
+            return d->trail[i].took_ms;
         }
     }
-    return true;
+    return 0;
 }
 
-static void take_trail(doctor *d)
+verdict doctor_look(const doctor *d, const rung *r, finding *f)
 {
-    const eice_attempt *a;
-    size_t seen_before = 0;
+    verdict v;
 
-    while ((a = eice_conn_attempt(d->r.conn, seen_before)) != NULL
-           && d->trail_count < TRAIL) {
-        d->trail[d->trail_count++] = *a;
-        seen_before++;
+    memset(f, 0, sizeof *f);
+    f->may = -1;
+    v = r->look(d, f);
+    f->ms = f->ms != 0 ? f->ms : took(d, r->op);
+    f->class_ = f->class_ != 0 ? f->class_ : r->class_;
+    if (v == V_SKIP && f->evidence[0] == 0) {
+        seen(f, r - doctor_ladder < (ptrdiff_t)DOCTOR_CONNECTED
+                    ? "cannot be told from here" : "not reached");
     }
-}
-
-static void look_at_aws(doctor *d)
-{
-    d->c->conn.goal = EICE_GOAL_CALLS;
-    if (!cli_run_connect(&d->r)) {
-        return;
-    }
-    while ((eice_conn_state(d->r.conn) & (EICE_OPEN | EICE_DONE)) == 0) {
-        cli_run_turn(&d->r, NULL, 0);
-    }
-    d->config = *eice_conn_error(d->r.conn);
-    snprintf(d->provider, sizeof d->provider, "%s",
-             eice_conn_provider(d->r.conn));
-    snprintf(d->region, sizeof d->region, "%s", eice_conn_region(d->r.conn));
-    if (d->config.code == EICE_OK) {
-        if (cli_facts_find(&d->f, &d->r)) {
-            cli_facts_around(&d->f, &d->r);
-        }
-        cli_explain(&d->r, d->f.ask, CLI_ASK_COUNT);
-        d->clock_offset = eice_conn_clock_offset(d->r.conn);
-    }
-    take_trail(d);
-    d->connect_at = d->trail_count;
-}
-
-/* `whoami` in the session; its output is short. */
-static void run_whoami(doctor *d)
-{
-    eice_ssh *ssh = eice_conn_ssh(d->r.conn);
-    eice_channel_opts o;
-    size_t len = 0;
-    int channel;
-    unsigned s;
-
-    memset(&o, 0, sizeof o);
-    o.kind = EICE_CHANNEL_EXEC;
-    o.command = eice_str_c("whoami");
-    channel = eice_channel_open(ssh, &o);
-    do {
-        cli_run_turn(&d->r, NULL, 0);
-        if ((eice_conn_state(d->r.conn) & EICE_DONE) != 0) {
-            return;
-        }
-        s = eice_channel_state(ssh, channel);
-        if (len + 1 < sizeof d->whoami) {
-            len += eice_channel_read(ssh, channel, 0, d->whoami + len,
-                                     sizeof d->whoami - 1 - len);
-        }
-    } while ((s & (EICE_CHAN_CLOSED | EICE_CHAN_FAILED)) == 0
-             && len + 1 < sizeof d->whoami);
-    d->whoami[strcspn(d->whoami, "\r\n")] = 0;
-}
-
-/* It may be used to look, but is not stored. */
-static bool unseen_host_key(void *user, eice_str host, eice_str blob)
-{
-    (void)user;
-    (void)host;
-    (void)blob;
-    return true;
-}
-
-static void connect_target(doctor *d)
-{
-    cli *c = d->c;
-    const char *endpoint = c->conn.endpoint_id;
-
-    c->conn.goal = EICE_GOAL_SSH;
-    if (c->conn.policy == EICE_POLICY_TOFU) {
-        c->conn.policy = EICE_POLICY_ASK;
-    }
-    if (endpoint == NULL && d->f.endpoint_id[0] != 0) {
-        c->conn.endpoint_id = d->f.endpoint_id;
-    }
-    if (d->f.id[0] != 0) {
-        c->conn.target = d->f.id;
-    }
-    if (!cli_run_connect(&d->r)) {
-        return;
-    }
-    d->tried = true;
-    while ((eice_conn_state(d->r.conn) & (EICE_OPEN | EICE_DONE)) == 0) {
-        cli_run_turn(&d->r, NULL, 0);
-    }
-    if ((eice_conn_state(d->r.conn) & EICE_OPEN) != 0) {
-        d->connected = true;
-        run_whoami(d);
-    }
-    d->error = *eice_conn_error(d->r.conn);
-    d->connected = d->error.code == EICE_OK;
-    take_trail(d);
-    eice_conn_close(d->r.conn);
-    while ((eice_conn_state(d->r.conn) & EICE_DONE) == 0) {
-        cli_run_turn(&d->r, NULL, 0);
-    }
-    cli_run_disconnect(&d->r);
-}
-
-int cli_doctor(cli *c)
-{
-    doctor *d;
-    int status = CLI_FAILED;
-
-    if (c->argc != 1) {
-        return cli_usage_error(c, "doctor takes a target",
-                               c->argc > 1 ? c->argv[1] : NULL);
-    }
-    d = (doctor *)calloc(1, sizeof *d);
-    if (d == NULL) {
-        return CLI_FAILED;
-    }
-    cli_split_user(c, &c->argv[0]);
-    c->conn.target = c->argv[0];
-    d->c = c;
-    c->host_key = unseen_host_key;
-    d->user = c->conn.user != NULL ? c->conn.user : "ec2-user";
-    d->port = c->conn.port != 0 ? c->conn.port : 22;
-    d->status = CLI_OK;
-    if (cli_run_begin(&d->r, c)) {
-        if (c->json) {
-            fputs("{\"target\":", stdout);
-            cli_json_text(stdout, c->conn.target);
-            fputs(",\"rungs\":[", stdout);
-        }
-        look_at_aws(d);
-        if (climb(d, 0, FIRST_CONNECTED) && d->r.signal == 0) {
-            cli_run_disconnect(&d->r);
-            connect_target(d);
-            (void)climb(d, FIRST_CONNECTED, RUNGS);
-        }
-        if (c->json) {
-            printf("],\"ok\":%s}\n", d->failed ? "false" : "true");
-        }
-        status = d->r.signal != 0 || fflush(stdout) != 0 ? CLI_FAILED
-                                                         : d->status;
-    }
-    cli_facts_free(&d->f);
-    cli_run_close(&d->r);
-    eice_wipe(d, sizeof *d);
-    free(d);
-    return status;
+    return v;
 }
