@@ -19748,11 +19748,14 @@ static const eicei_aws_class eicei_aws_classes[] = {
       "none" },
     { "SerialConsoleAccessDisabledException",
       EICE_E_AWS, EICE_VERDICT_FINAL,
-      "enable the serial console for the account in this region "
-      "(ec2:EnableSerialConsoleAccess)" },
+      "enable it for the account in this Region: aws ec2 "
+      "enable-serial-console-access, which needs "
+      "ec2:EnableSerialConsoleAccess and may be locked by a policy of the "
+      "organization" },
     { "SerialConsoleSessionLimitExceededException",
       EICE_E_AWS, EICE_VERDICT_FINAL,
-      "one session at a time: end the other, then wait 30 seconds" },
+      "an instance has one session at a time, and a new one only 30 seconds "
+      "after the last: end the other, wait, try again" },
     { "SerialConsoleSessionUnsupportedException",
       EICE_E_AWS, EICE_VERDICT_FINAL,
       "reboot the instance: it was started before it could do this" },

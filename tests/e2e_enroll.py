@@ -554,15 +554,18 @@ def without_utf8(w):
 @test
 def narrow_and_wide(w):
     """No line is longer than the terminal, or the picture would fall apart."""
-    for columns in (40, 200):
-        with w.terminal("enroll", env=environment(w), columns=columns) as t:
+    w.sim.world.instance("lonely")["name"] = "a name with é and " + "ü" * 40
+    for columns, language, mark in ((40, "C.UTF-8", "…"), (40, "C", "~"), (200, "C", "?")):
+        env = environment(w, LANG=language)
+        with w.terminal("enroll", env=env, columns=columns) as t:
             t.expect("Region")
             t.send("\n")
-            t.expect("Which instances")
-            t.drain(0.5)
-            plain = re.sub(rb"\x1b\[[0-9]*[A-Z]", b"", t.seen).decode()
-            widest = max(len(line) for line in plain.split("\r\n"))
+            lines = screen(t.expect("type to filte.*\r\n").string)
+            widest = max(len(line) for line in lines)
             check(widest < columns, f"{widest} of {columns}")
+            contains("".join(lines), mark, "the long name")
+            check(language != "C" or "".join(lines).isascii(), f"ASCII only: {lines}")
+            equal(sum(LONELY in line for line in lines), 1, "its id")
             t.send("q")
             equal(t.wait(), 1, "status")
             t.restored("after q")
@@ -589,6 +592,20 @@ def left(w):
             equal(t.wait(), 1, f"status of {key!r} at {at}")
             t.restored(f"after {key!r} at {at}")
     equal(changed(w), [], "changes")
+
+
+@test
+def progress(w):
+    """One line that counts, where the cursor can be moved and it has room; else a line a look."""
+    only(w, "lonely")
+    for columns, term, many in ((80, "xterm", False), (80, "dumb", True), (50, "xterm", True)):
+        w.sim.world.restore(w.original)
+        w.sim.ctl("setting", name="endpoint_create_ms", value=1200)
+        with w.terminal("enroll", "--no-test", "--yes", "lonely", columns=columns,
+                        env=environment(w, TERM=term)) as t:
+            equal(t.wait(), 0, "status")
+            seen = sum("create-in-progress" in line for line in screen(t.seen))
+            check((seen > 1) if many else (seen == 1), f"{seen} lines with {term}, {columns}")
 
 
 @test

@@ -7,6 +7,8 @@
  * it makes carries a tag, by which --undo finds exactly that. */
 #include "enroll.h"
 
+#include <unistd.h>
+
 #define POLL_MS 5000u
 
 void enroll_say(const enrolling *w, const enrolled *e, const char *what,
@@ -326,6 +328,25 @@ static int ready(enrolling *w, const enrolled *e, char *state, size_t cap)
     return is;
 }
 
+#define PROGRESS_COLUMNS 60 /* or it would wrap */
+
+/* A line, which the next one replaces where the cursor can be moved. */
+static void show_progress(const enrolling *w, const enrolled *e,
+                          const char *state, uint64_t ms, bool again)
+{
+    eice_pty size;
+
+    cli_term_size(STDERR_FILENO, &size);
+    if (!w->c->quiet) {
+        fprintf(stderr, "%seice: %s: %s, %u s\n",
+                again && cli_colour(STDERR_FILENO)
+                        && size.columns >= PROGRESS_COLUMNS
+                    ? "\033[A\033[K"
+                    : "",
+                e->endpoint, state, (unsigned)(ms / 1000));
+    }
+}
+
 static bool wait_endpoint(enrolling *w, const enrolled *e)
 {
     const uint32_t limit = wait_limit(w);
@@ -339,14 +360,11 @@ static bool wait_endpoint(enrolling *w, const enrolled *e)
 
         if (waited >= limit) {
             return enroll_report(w, EICE_E_NO_ENDPOINT, EICE_STAGE_ENDPOINT,
-                          e->endpoint, "not ready in time",
-                          "run it again: it goes on waiting");
+                                 e->endpoint, "not ready in time",
+                                 "run it again: it goes on waiting");
         }
-        if (!w->c->quiet) {
-            fprintf(stderr, "eice: %s: %s, %u s\n", e->endpoint,
-                    state[0] != 0 ? state : "create-in-progress",
-                    (unsigned)(waited / 1000));
-        }
+        show_progress(w, e, state[0] != 0 ? state : "create-in-progress",
+                      waited, pause > 500);
         if (!cli_calls_pause(&w->r, pause)) {
             return false;
         }
