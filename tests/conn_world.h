@@ -5,6 +5,8 @@
 #ifndef EICE_CONN_WORLD_H
 #define EICE_CONN_WORLD_H
 
+#include "heap.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -17,48 +19,6 @@
 #define WORLD_SECONDS 20      /* of real time: longer is a hang */
 #define WORLD_TURNS 400000ul  /* more is a spin */
 #define WORLD_ECHO 9000u      /* bytes through a tunnel, and back */
-
-/* ---- a heap that counts ------------------------------------------------ */
-
-typedef struct heap {
-    unsigned long calls;   /* that asked for memory */
-    unsigned long fail_at; /* this one gets none; 0: none fails */
-    bool failed;
-    unsigned long live;    /* blocks */
-    size_t bytes;
-} heap;
-
-typedef union heap_block {
-    size_t size;
-    long double align; /* 16 bytes, as malloc's */
-} heap_block;
-
-static void *heap_resize(void *user, void *memory, size_t size)
-{
-    heap *h = (heap *)user;
-    heap_block *b = memory != NULL ? (heap_block *)memory - 1 : NULL;
-
-    if (size == 0) {
-        if (b != NULL) {
-            h->live--;
-            h->bytes -= b->size;
-            free(b);
-        }
-        return NULL;
-    }
-    if (++h->calls == h->fail_at) {
-        h->failed = true;
-        return NULL;
-    }
-    h->bytes += size - (b != NULL ? b->size : 0);
-    h->live += b == NULL;
-    b = (heap_block *)realloc(b, sizeof *b + size);
-    if (b == NULL) {
-        abort();
-    }
-    b->size = size;
-    return b + 1;
-}
 
 /* ---- the world --------------------------------------------------------- */
 

@@ -38,6 +38,19 @@ static inline int peer_connect(const char *port)
     return fd;
 }
 
+/* The bytes of a file, at most `cap`; 0 when it cannot be read. */
+static inline size_t peer_file(const char *path, void *out, size_t cap)
+{
+    FILE *const f = fopen(path, "rb");
+    size_t n = 0;
+
+    if (f != NULL) {
+        n = fread(out, 1, cap, f);
+        fclose(f);
+    }
+    return n;
+}
+
 /* False when the peer does not take it any more. */
 static inline bool peer_send(int fd, const void *data, size_t len)
 {

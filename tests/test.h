@@ -157,4 +157,18 @@ static inline void guard_free(guard *g)
     munmap(g->map, g->map_len);
 }
 
+/* The same with `edge`, `room` bytes in front of a forbidden page. */
+#define TEST_MAIN_EDGE(table, edge, room)                                     \
+    int main(int argc, char **argv)                                           \
+    {                                                                         \
+        static const char zero[room];                                         \
+        int result;                                                           \
+                                                                              \
+        edge = guard_copy(zero, room);                                        \
+        result = test_main(table, sizeof(table) / sizeof((table)[0]), argc,   \
+                           argv);                                             \
+        guard_free(&edge);                                                    \
+        return result;                                                        \
+    }
+
 #endif

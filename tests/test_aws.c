@@ -2,30 +2,8 @@
  * as a user meets them. */
 #define EICE_IMPLEMENTATION
 #include "eice.h"
+#include "heap.h"
 #include "test.h"
-
-/* An allocator that fails at the n-th allocation and counts what is out. */
-typedef struct heap {
-    int live;
-    int calls;
-    int fail_at; /* 0: never */
-} heap;
-
-static void *heap_resize(void *user, void *memory, size_t size)
-{
-    heap *h = (heap *)user;
-
-    if (size == 0) {
-        h->live -= memory != NULL;
-        free(memory);
-        return NULL;
-    }
-    if (++h->calls == h->fail_at) {
-        return NULL;
-    }
-    h->live += memory == NULL;
-    return realloc(memory, size);
-}
 
 static bool contains(const char *text, const char *part)
 {
@@ -497,13 +475,13 @@ static void test_filter_text(void)
 
 static void test_write_memory(void)
 {
-    heap h = { 0, 0, 0 };
+    heap h = { 0, 0, false, 0, 0, 0 };
     eice_alloc alloc;
     eice_blob out;
     eice_error e;
     ask a;
-    int calls;
-    int n;
+    unsigned long calls;
+    unsigned long n;
 
     alloc.resize = heap_resize;
     alloc.user = &h;
@@ -813,11 +791,11 @@ static void test_reply_end(void)
 
 static void test_reply_memory(void)
 {
-    heap h = { 0, 0, 0 };
+    heap h = { 0, 0, false, 0, 0, 0 };
     char text[4000];
     eice_alloc alloc;
     int failures = 0;
-    int n;
+    unsigned long n;
 
     alloc.resize = heap_resize;
     alloc.user = &h;
@@ -1569,7 +1547,7 @@ static void test_deep(void)
 
 static void test_list_memory(void)
 {
-    heap h = { 0, 0, 1 };
+    heap h = { 0, 1, false, 0, 0, 0 };
     eice_alloc alloc;
     eice_aws_reply r;
     eice_error e;

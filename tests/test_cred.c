@@ -1,30 +1,8 @@
 /* Credentials and configuration: what is found where, and what wins. */
 #define EICE_IMPLEMENTATION
 #include "eice.h"
+#include "heap.h"
 #include "test.h"
-
-/* An allocator that fails at the n-th allocation and counts what is out. */
-typedef struct heap {
-    int live;
-    int calls;
-    int fail_at; /* 0: never */
-} heap;
-
-static void *heap_resize(void *user, void *memory, size_t size)
-{
-    heap *h = (heap *)user;
-
-    if (size == 0) {
-        h->live -= memory != NULL;
-        free(memory);
-        return NULL;
-    }
-    if (++h->calls == h->fail_at) {
-        return NULL;
-    }
-    h->live += memory == NULL;
-    return realloc(memory, size);
-}
 
 /* What a machine of these tests has: "NAME=value" lines, and two files
  * (NULL: absent). */
@@ -995,12 +973,12 @@ static void test_proxy_plain(void)
 static void test_memory(void)
 {
     const box b = BIG_BOX;
-    heap h = { 0, 0, 0 };
+    heap h = { 0, 0, false, 0, 0, 0 };
     eice_alloc alloc;
     eice_cred_opts o;
     eice_cred c;
-    int calls;
-    int n;
+    unsigned long calls;
+    unsigned long n;
 
     alloc.resize = heap_resize;
     alloc.user = &h;

@@ -1075,7 +1075,8 @@ static void pings_without_pong(void)
     CHECK_INT(w.t.phase, EICE_TUNNEL_OPEN);
 }
 
-static void missing_pong(void)
+/* Open, and after an answered ping a second one under way. */
+static void pinged_twice(void)
 {
     world_init(&w);
     w.o.ping_ms = 1000;
@@ -1087,6 +1088,11 @@ static void missing_pong(void)
     say_pong();
     world_tick(&w, 1000);
     world_run(&w);
+}
+
+static void missing_pong(void)
+{
+    pinged_twice();
     CHECK_INT(count_pings(), 2);
     CHECK_INT(eice_tunnel_deadline(&w.t), w.now_ms + 20000);
     world_tick(&w, 19999);
@@ -1102,16 +1108,7 @@ static void missing_pong(void)
 /* While the application takes no data the pong cannot be read. */
 static void blocked_application_is_no_dead_peer(void)
 {
-    world_init(&w);
-    w.o.ping_ms = 1000;
-    world_frame(&w, 0x82, "SSH", 3);
-    world_start(&w);
-    world_run(&w);
-    world_tick(&w, 1000);
-    world_run(&w);
-    say_pong();
-    world_tick(&w, 1000);
-    world_run(&w);
+    pinged_twice();
     w.take = 0;
     w.script_len = 0;
     world_frame(&w, 0x82, "data", 4);

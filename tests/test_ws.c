@@ -617,13 +617,4 @@ static const test_case tests[] = {
     {"ws_close_payload", test_close_payload}
 };
 
-int main(int argc, char **argv)
-{
-    static const char zero[ROOM];
-    int result;
-
-    edge = guard_copy(zero, ROOM);
-    result = test_main(tests, sizeof tests / sizeof tests[0], argc, argv);
-    guard_free(&edge);
-    return result;
-}
+TEST_MAIN_EDGE(tests, edge, ROOM)

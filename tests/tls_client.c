@@ -10,14 +10,10 @@
 #define EICE_NO_POSIX
 #define EICE_NO_AWS
 #include "eice.h"
+#include "peer.h"
 
-#include <arpa/inet.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/random.h>
-#include <sys/socket.h>
 #include <time.h>
-#include <unistd.h>
 
 typedef struct setup {
     const char *session_file;
@@ -41,34 +37,6 @@ static uint8_t out_buffer[EICE_TLS_IN];
 static uint64_t x509_memory[EICE_TLS_X509_BYTES / 8];
 static char ca_text[1 << 20];
 static uint64_t trust_memory[EICE_TRUST_BYTES(1 << 20) / 8];
-
-static size_t read_file(const char *path, void *out, size_t cap)
-{
-    FILE *const f = fopen(path, "rb");
-    size_t n = 0;
-
-    if (f != NULL) {
-        n = fread(out, 1, cap, f);
-        fclose(f);
-    }
-    return n;
-}
-
-static int dial(int port)
-{
-    struct sockaddr_in a;
-    const int fd = socket(AF_INET, SOCK_STREAM, 0);
-
-    memset(&a, 0, sizeof a);
-    a.sin_family = AF_INET;
-    a.sin_port = htons((uint16_t)port);
-    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (fd < 0 || connect(fd, (struct sockaddr *)&a, sizeof a) != 0) {
-        perror("connect");
-        exit(2);
-    }
-    return fd;
-}
 
 static void step_write(link_state *l)
 {
@@ -211,7 +179,7 @@ int main(int argc, char **argv)
     eice_drbg_init(&random, seed, sizeof seed);
     eice_trust_init(&trust, trust_memory, sizeof trust_memory);
     (void)eice_trust_add_pem(&trust, ca_text,
-                             read_file(argv[3], ca_text, sizeof ca_text));
+                             peer_file(argv[3], ca_text, sizeof ca_text));
     memset(&o, 0, sizeof o);
     o.host = eice_str_c(argv[1]);
     o.trust = &trust;
@@ -222,11 +190,11 @@ int main(int argc, char **argv)
     o.out_len = s.out;
     o.x509 = x509_memory;
     if (s.session_file != NULL
-        && read_file(s.session_file, &session, sizeof session)
+        && peer_file(s.session_file, &session, sizeof session)
                == sizeof session) {
         o.session = &session;
     }
-    l.fd = dial(atoi(argv[2]));
+    l.fd = peer_connect(argv[2]);
     if (eice_tls_init(&l.tls, &o) == EICE_OK) {
         run(&l, &s);
     }

@@ -12,19 +12,15 @@
 #define EICE_NO_POSIX
 #define EICE_NO_AWS
 #include "eice.h"
+#include "peer.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/random.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <time.h>
-#include <unistd.h>
 
 typedef struct app {
     eice_tunnel t;
@@ -72,37 +68,6 @@ static uint64_t now_ms(void)
 
     clock_gettime(CLOCK_MONOTONIC, &ts);
     return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
-static size_t read_file(const char *path, void *out, size_t cap)
-{
-    FILE *const f = fopen(path, "rb");
-    size_t n = 0;
-
-    if (f != NULL) {
-        n = fread(out, 1, cap, f);
-        fclose(f);
-    }
-    return n;
-}
-
-static int dial(int port)
-{
-    struct sockaddr_in a;
-    const int fd = socket(AF_INET, SOCK_STREAM, 0);
-    const int one = 1;
-
-    memset(&a, 0, sizeof a);
-    a.sin_family = AF_INET;
-    a.sin_port = htons((uint16_t)port);
-    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (fd < 0 || connect(fd, (struct sockaddr *)&a, sizeof a) != 0) {
-        perror("connect");
-        exit(2);
-    }
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    (void)fcntl(fd, F_SETFL, O_NONBLOCK);
-    return fd;
 }
 
 static void net_write(app *a)
@@ -295,6 +260,7 @@ int main(int argc, char **argv)
     eice_drbg random;
     uint8_t seed[32];
     unsigned long turns = 0;
+    const int one = 1;
 
     if (argc < 3 || getrandom(seed, sizeof seed, 0) != sizeof seed) {
         return 2;
@@ -306,14 +272,16 @@ int main(int argc, char **argv)
     eice_drbg_init(&random, seed, sizeof seed);
     eice_trust_init(&trust, trust_memory, sizeof trust_memory);
     (void)eice_trust_add_pem(&trust, ca_text,
-                             read_file(argv[2], ca_text, sizeof ca_text));
+                             peer_file(argv[2], ca_text, sizeof ca_text));
     o.trust = &trust;
     o.random = &random;
-    if (read_file(option(&a, "session"), &session, sizeof session)
+    if (peer_file(option(&a, "session"), &session, sizeof session)
         == sizeof session) {
         o.session = &session;
     }
-    a.fd = dial(atoi(argv[1]));
+    a.fd = peer_connect(argv[1]);
+    (void)setsockopt(a.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    (void)fcntl(a.fd, F_SETFL, O_NONBLOCK);
     if (eice_tunnel_init(&a.t, &o) == EICE_OK) {
         turns = run(&a);
     }

@@ -5,40 +5,9 @@
  *                      connection to web-1, through the executor */
 #define EICE_IMPLEMENTATION
 #include "eice.h"
+#include "../heap.h"
 
 #include <stdio.h>
-
-typedef struct heap {
-    unsigned long calls;
-    size_t now;
-    size_t most;
-} heap;
-
-typedef union block {
-    size_t size;
-    long double align;
-} block;
-
-static void *heap_resize(void *user, void *memory, size_t size)
-{
-    heap *h = (heap *)user;
-    block *b = memory != NULL ? (block *)memory - 1 : NULL;
-
-    h->now -= b != NULL ? b->size : 0;
-    if (size == 0) {
-        free(b);
-        return NULL;
-    }
-    h->calls++;
-    h->now += size;
-    h->most = h->now > h->most ? h->now : h->most;
-    b = (block *)realloc(b, sizeof *b + size);
-    if (b == NULL) {
-        abort();
-    }
-    b->size = size;
-    return b + 1;
-}
 
 static void sizes(void)
 {
@@ -142,7 +111,7 @@ static bool measure(const char *name, eice_goal goal, const char *target)
     good = eice_posix_wait(x, c) == EICE_OK;
     printf("\"%s heap calls to open\": %lu,\n", name, h.calls);
     printf("\"%s heap peak to open\": %zu,\n", name, h.most);
-    printf("\"%s heap when open\": %zu,\n", name, h.now);
+    printf("\"%s heap when open\": %zu,\n", name, h.bytes);
     if (goal == EICE_GOAL_TUNNEL) {
         flowing = drain(x, c, &h, &received);
         printf("\"%s bytes received\": %zu,\n", name, received);
@@ -150,7 +119,7 @@ static bool measure(const char *name, eice_goal goal, const char *target)
     }
     eice_posix_free(x);
     eice_conn_free(c);
-    return good && h.now == 0;
+    return good && h.bytes == 0;
 }
 
 int main(int argc, char **argv)
