@@ -87,6 +87,66 @@ def options_are_carried(w):
         equal(w.eice("ssh-config", *bad).expect(2).out, b"", f"{bad}")
 
 
+SHOWN = ("hostname", "port", "escapechar", "serveraliveinterval", "serveralivecountmax",
+         "connectionattempts", "requesttty", "connecttimeout", "setenv")
+
+
+def settings(result):
+    """Those of SHOWN that -G tells of."""
+    lines = (line.partition(" ") for line in result.expect(0).text.splitlines())
+    return [(name, value) for name, _, value in lines if name in SHOWN]
+
+
+@test
+def include(w):
+    """As `ssh -G` has it: patterns, several and none, what they are relative to, blocks around an
+    Include and inside of one, Match final on both sides, the first value counts."""
+    w.write(".ssh/d/1.conf", "Host web*\n  Port 1001\n  SetEnv A=1\nHost other\n  Port 1002\n")
+    w.write(".ssh/d/2.conf", "Port 1003\nServerAliveInterval 7\nMatch final\n"
+            "  ConnectionAttempts 4\n")
+    w.write(".ssh/d/.hidden.conf", "Port 1\n")
+    w.write(".ssh/e1/x", "RequestTTY force\n")
+    w.write(".ssh/e2/x", "RequestTTY no\n")
+    w.write("blank name", "EscapeChar x\n")
+    w.write("late", "ConnectTimeout 44\nHost web-1\n  ServerAliveCountMax 9\n"
+            "Match host other\n  ServerAliveCountMax 8\n")
+    conf = w.write("conf", f"""Host web-2 other
+    Include no-such {w.path("no")}/*/such
+    include d/[12].conf
+    EscapeChar y
+Include "{w.path('blank name')}" ~/.ssh/e?/x
+Match final host real,other
+    Include {w.path("late")}
+    ConnectTimeout 55
+Host *
+    Include d/*.conf d/*.conf
+    HostName real
+""")
+    for host in ("web-1", "web-2", "other", "third"):
+        ours = settings(w.eice("ssh", "-F", conf, "-G", host))
+        theirs = settings(openssh(w, "ssh", conf, "-G", host))
+        wanted = dict(theirs)
+        equal({n: v for n, v in ours if n in wanted}, wanted, f"settings of {host}")
+
+
+@test
+def include_depth(w):
+    """16 files deep, and no deeper; a file that includes itself."""
+    for n in range(17):
+        w.write(f".ssh/f{n}", f"Include f{n + 1}\n")
+    for name, status in (("f1", 0), ("f0", 255)):
+        w.write(".ssh/f17", "Port 77\n")
+        conf = w.path(".ssh", name)
+        result = w.eice("ssh", "-F", conf, "-G", "web-1").expect(status)
+        openssh(w, "ssh", conf, "-G", "web-1").expect(status)
+        contains(result.text if status == 0 else result.err,
+                 "port 77" if status == 0 else "f16 line 1", name)
+    w.write(".ssh/f1", "Include f1\n")
+    w.eice("ssh", "-F", w.path(".ssh/f1"), "-G", "web-1").expect(255)
+    w.write("bad", "Include /dev\n")
+    contains(w.eice("ssh", "-F", w.path("bad"), "-G", "web-1").expect(255).err, "/dev", "no file")
+
+
 @test
 def scp_and_sftp(w):
     conf = stanzas(w, "web-1")

@@ -83,7 +83,7 @@ typedef struct cli {
     const char *connection_type; /* ec2-instance-connect ssh */
     const char *output;
     const char *where;          /* "FILE line N" while a file is read */
-    char *config_text;          /* of -F; settings point into it */
+    struct cli_kept *kept;      /* files of -F; settings point into them */
     cli_forward *forwards; /* -L, -D, -R, operands of forward */
     const char *stdio_to;  /* -W */
     bool no_command;       /* -N */
@@ -189,6 +189,12 @@ void cli_split_user(cli *c, char **target);
 /* One word of ssh_config; -1, or the exit status. Keeps parts of `text`. */
 int cli_set_openssh(cli *c, char *text);
 
+/* ---- cpwalk.c ---------------------------------------------------------- */
+
+/* The files here that match, as a shell's pattern, in order; the list and each
+ * of it is freed by the caller. */
+char **cli_glob(const char *pattern, size_t *count);
+
 /* ---- openssh.c --------------------------------------------------------- */
 
 /* The next word of *rest, without its quotes; "" at the end. */
@@ -200,6 +206,8 @@ int cli_ssh_query(const cli *c, const char *what);
 /* What OpenSSH does between its options and the connection: -F, -G, -O, -E.
  * -1: connect; otherwise the exit status. */
 int cli_ssh_settle(cli *c);
+/* Frees what was read for -F. */
+void cli_ssh_forget(cli *c);
 /* The variables to be sent, at most `cap`. */
 size_t cli_ssh_env(const cli *c, eice_pair *out, size_t cap);
 

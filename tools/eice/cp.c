@@ -323,7 +323,7 @@ static void close_peers(copy *k)
 
         cli_run_disconnect(&p->run);
         eice_sftp_free(&p->sftp);
-        free(p->c.config_text);
+        cli_ssh_forget(&p->c);
         free(p->name);
         free(p);
     }

@@ -410,6 +410,28 @@ static void expand(copy *k, peer *p, const char *before, const char *pattern,
     list_free(&l);
 }
 
+char **cli_glob(const char *pattern, size_t *count)
+{
+    static copy here; /* is not stopped */
+    listing found;
+    size_t i;
+    size_t k;
+
+    memset(&found, 0, sizeof found);
+    expand(&here, NULL, "", pattern, &found);
+    for (i = 1; i < found.count; i++) {
+        char *name = found.name[i];
+
+        for (k = i; k > 0 && strcmp(found.name[k - 1], name) > 0; k--) {
+            found.name[k] = found.name[k - 1];
+        }
+        found.name[k] = name;
+    }
+    free(found.attrs);
+    *count = found.count;
+    return found.name;
+}
+
 /* A remote path: as it is if there is such a file, else a pattern. */
 static void copy_remote(copy *k, peer *from, const char *path,
                         const char *destination, bool into)

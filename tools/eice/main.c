@@ -226,7 +226,7 @@ static void cli_forget(cli *c)
     cli_forward_forget(c);
     cli_login_key_forget();
     eice_key_cache_wipe(&c->keys);
-    free(c->config_text);
+    cli_ssh_forget(c);
 }
 
 int main(int argc, char **argv)

@@ -114,6 +114,8 @@ size_t cli_ssh_env(const cli *c, eice_pair *out, size_t cap)
     return count;
 }
 
+#define INCLUDES 16 /* as deep as OpenSSH goes */
+
 /* ---- the file of -F ---------------------------------------------------- */
 
 /* Host and its patterns: one has to match, and none with "!" before it. */
@@ -138,6 +140,9 @@ typedef struct config {
     bool active;
     bool final;       /* the second time */
     bool wants_final; /* there is such a Match */
+    bool holds;       /* the block; whether its lines count depends on: */
+    bool every;       /* an Include whose line counted brought this file */
+    unsigned depth;   /* files that include this one */
 } config;
 
 /* A list with commas between its patterns. */
@@ -151,6 +156,12 @@ static bool list_matches(char *list, const char *text)
     return text != NULL && host_matches(list, text);
 }
 
+/* What HostName made of it, if there was one. */
+static const char *host_now(const cli *c, const config *f)
+{
+    return c->conn.target != NULL ? c->conn.target : f->host;
+}
+
 /* 1, 0, or -1: there is no such criterion here. */
 static int match_one(const cli *c, config *f, const char *name, char *list)
 {
@@ -158,8 +169,7 @@ static int match_one(const cli *c, config *f, const char *name, char *list)
     const char *local = getenv("LOGNAME");
 
     if (strcmp(name, "host") == 0) {
-        return list_matches(list, c->conn.target != NULL ? c->conn.target
-                                                         : f->host);
+        return list_matches(list, host_now(c, f));
     }
     if (strcmp(name, "originalhost") == 0) {
         return list_matches(list, f->host);
@@ -171,6 +181,13 @@ static int match_one(const cli *c, config *f, const char *name, char *list)
         return list_matches(list, local != NULL ? local : getenv("USER"));
     }
     return -1;
+}
+
+/* A block begins. The second time only those count that could not before. */
+static void config_block(config *f, bool holds, bool final)
+{
+    f->holds = holds;
+    f->active = holds && (final || f->every || !f->final);
 }
 
 /* Match and its criteria, all of which have to hold. Host names are never
@@ -207,8 +224,56 @@ static int config_match(cli *c, config *f, char *rest)
         }
         fits = fits && (one != 0) != no;
     }
-    f->active = fits && final == f->final;
+    config_block(f, fits, final);
     return -1;
+}
+
+static int read_config(cli *c, const char *path, config *f);
+
+/* What a path of Include stands for; relative: to ~/.ssh, as in the file of
+ * OpenSSH's -F. False: too long. */
+static bool include_path(const char *word, char *out, size_t cap)
+{
+    const char *home = getenv("HOME");
+    const bool tilde = word[0] == '~' && word[1] == '/';
+
+    home = home != NULL ? home : "";
+    return (size_t)(word[0] == '/' ? snprintf(out, cap, "%s", word)
+                    : tilde ? snprintf(out, cap, "%s%s", home, word + 1)
+                            : snprintf(out, cap, "%s/.ssh/%s", home, word))
+           < cap;
+}
+
+/* Include: the files of each pattern, in order, are read as if they stood
+ * here; a Host or Match of theirs ends with them. */
+static int config_include(cli *c, config *f, char *rest)
+{
+    char path[1024];
+    int status = -1;
+    char *word;
+
+    while (status < 0 && (word = cli_next_word(&rest))[0] != 0) {
+        size_t count = 0;
+        char **found;
+        size_t i;
+
+        if (f->depth == INCLUDES || !include_path(word, path, sizeof path)) {
+            return cli_usage_error(c, "too many files in files, or too long",
+                                   word);
+        }
+        found = cli_glob(path, &count);
+        for (i = 0; i < count; i++) {
+            config one = *f;
+
+            one.depth++;
+            one.every = f->active;
+            status = status < 0 ? read_config(c, found[i], &one) : status;
+            f->wants_final = one.wants_final;
+            free(found[i]);
+        }
+        free(found);
+    }
+    return status;
 }
 
 static int config_line(cli *c, char *line, config *f)
@@ -221,9 +286,12 @@ static int config_line(cli *c, char *line, config *f)
         return -1;
     }
     if (eice_str_is_nocase(name, "Host")) {
-        f->active = host_matches(rest, f->host) && !f->final;
+        config_block(f, host_matches(rest, f->final ? host_now(c, f) : f->host),
+                     false);
     } else if (eice_str_is_nocase(name, "Match")) {
         return config_match(c, f, rest);
+    } else if (eice_str_is_nocase(name, "Include")) {
+        return f->holds ? config_include(c, f, rest) : -1;
     } else if (f->active) {
         return cli_set_openssh(c, line);
     }
@@ -232,7 +300,7 @@ static int config_line(cli *c, char *line, config *f)
 
 static int config_text(cli *c, const char *path, char *next, config *f)
 {
-    static char where[1100];
+    char where[1100];
     unsigned number = 0;
     int status = -1;
 
@@ -252,33 +320,59 @@ static int config_text(cli *c, const char *path, char *next, config *f)
     return status;
 }
 
-static int read_config(cli *c, const char *path)
+/* Behind it stands the text, which settings point into. */
+typedef struct cli_kept {
+    struct cli_kept *next;
+} cli_kept;
+
+void cli_ssh_forget(cli *c)
 {
-    config f = {c->argv[0], true, false, false};
+    while (c->kept != NULL) {
+        cli_kept *k = c->kept;
+
+        c->kept = k->next;
+        free(k);
+    }
+}
+
+static int read_config(cli *c, const char *path, config *f)
+{
     bool absent = false;
-    int status;
     eice_blob text;
     eice_error e;
+    cli_kept *k;
 
     memset(&text, 0, sizeof text);
     memset(&e, 0, sizeof e);
     if (eice_posix_read_file(path, 1 << 20, &text, &absent, &e) != EICE_OK
         || absent) {
+        eice_blob_free(&text);
         return cli_usage_error(c, "-F: cannot read", path);
     }
-    /* twice: settings point into what has been read */
-    c->config_text = (char *)calloc(2, text.len + 1);
-    if (c->config_text != NULL && text.len > 0) {
-        memcpy(c->config_text, text.ptr, text.len);
-        memcpy(c->config_text + text.len + 1, text.ptr, text.len);
+    k = (cli_kept *)calloc(1, sizeof *k + text.len + 1);
+    if (k == NULL) {
+        abort();
     }
-    status = config_text(c, path, c->config_text, &f);
+    k->next = c->kept;
+    c->kept = k;
+    if (text.len > 0) {
+        memcpy(k + 1, text.ptr, text.len);
+    }
+    eice_blob_free(&text);
+    return config_text(c, path, (char *)(k + 1), f);
+}
+
+/* The file of -F, and once more for what stands below Match final. */
+static int read_configs(cli *c, const char *path)
+{
+    config f = {c->argv[0], true, false, false, true, false, 0};
+    int status = read_config(c, path, &f);
+
     if (status < 0 && f.wants_final) {
         f.active = false;
         f.final = true;
-        status = config_text(c, path, c->config_text + text.len + 1, &f);
+        status = read_config(c, path, &f);
     }
-    eice_blob_free(&text);
     return status;
 }
 
@@ -490,7 +584,7 @@ int cli_ssh_settle(cli *c)
                       && strcmp(c->config_file, "none") != 0;
 
     if (status < 0 && file) {
-        status = read_config(c, c->config_file);
+        status = read_configs(c, c->config_file);
     }
     if (c->conn.target == NULL) {
         c->conn.target = c->argv[0];
