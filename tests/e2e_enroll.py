@@ -161,6 +161,28 @@ def undone_around_others(w):
     equal(settings(w, "web-1")["user"], "bob", "what was changed by hand is asked for no more")
 
 
+@test
+def undone_without_the_instance(w):
+    """Files only, since nobody knows its VPC; nor anything where groups may not be seen."""
+    enroll(w, "--yes", "--no-test", "lonely", "web-1").expect(0)
+    w.sim.ctl("policy", credential="admin", document={"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Action": "*", "Resource": "*"},
+        {"Effect": "Deny", "Action": "ec2:DescribeSecurityGroups", "Resource": "*"}]})
+    contains(enroll(w, "--yes", "--undo", "web-1").expect(1).err, "ec2:DescribeSecurityGroups",
+             "what is missing")
+    w.sim.ctl("clear")
+    w.sim.world.data["instances"] = [e for e in w.sim.world.data["instances"]
+                                     if e["name"] not in ("lonely", "web-1")]
+    before = len(rules(w)), [e["state"] for e in endpoints(w)]
+    equal(before, (1, ["create-complete"]), "what was made")
+    for target in ("lonely", "i-0123456789abcdef0"):
+        contains(enroll(w, "--yes", "--undo", target).expect(0).err, "no such instance", target)
+    equal((len(rules(w)), [e["state"] for e in endpoints(w)]), before, "what was made")
+    equal(text_of(w, CONFIG), "", "the file")
+    enroll(w, "--yes", "--undo").expect(0)
+    equal(rules(w), [], "the rules")
+
+
 @test(seconds=60)
 def undo_killed(w):
     """After each step; run again it goes on to the same end."""
@@ -249,7 +271,7 @@ def settings_or_none(w):
 @test
 def slow(w):
     """A limit ends the waiting; the next run goes on with the same endpoint."""
-    w.sim.ctl("setting", name="endpoint_create_ms", value=4000)
+    w.sim.ctl("setting", name="endpoint_create_ms", value=2500)
     result = enroll(w, "--yes", "--timeout", "1", "lonely").expect(1)
     contains(result.err, "run it again", "the remedy")
     enroll(w, "--yes", "lonely").expect(0)
@@ -260,13 +282,13 @@ def slow(w):
 @test(seconds=90)
 def killed_on_the_way(w):
     """After each step, with SIGKILL; run again it ends as if nothing had happened."""
-    w.sim.ctl("setting", name="endpoint_create_ms", value=1500)
+    w.sim.ctl("setting", name="endpoint_create_ms", value=300)
     for action in ("DescribeInstances", "CreateInstanceConnectEndpoint",
                    "DescribeNetworkInterfaces", "AuthorizeSecurityGroupIngress",
                    "SendSSHPublicKey", "openTunnel"):
         w.sim.world.restore(w.original)
         w.sim.ctl("clear")
-        w.sim.ctl("setting", name="endpoint_create_ms", value=1500)
+        w.sim.ctl("setting", name="endpoint_create_ms", value=300)
         process = w.spawn("enroll", "--yes", "lonely", env=environment(w), stderr=-3)
         eventually(lambda a=action: len(w.requests(a)) > 0, True, action, 20)
         process.kill()
@@ -600,7 +622,7 @@ def progress(w):
     only(w, "lonely")
     for columns, term, many in ((80, "xterm", False), (80, "dumb", True), (50, "xterm", True)):
         w.sim.world.restore(w.original)
-        w.sim.ctl("setting", name="endpoint_create_ms", value=1200)
+        w.sim.ctl("setting", name="endpoint_create_ms", value=700)
         with w.terminal("enroll", "--no-test", "--yes", "lonely", columns=columns,
                         env=environment(w, TERM=term)) as t:
             equal(t.wait(), 0, "status")

@@ -163,6 +163,16 @@ def ls_regions(w):
     done = w.eice("ls", "--region", "eu-west-1,eu-north-1", "name=web-1").expect(1)
     matches(done.text, r"(?m)^eu-west-1 +web-1", "the row of the good one")
     contains(done.err, "eice: eu-north-1: ", "the error of the other")
+    for words in (("ls",), ("endpoint", "ls")):
+        w.sim.ctl("clear")
+        w.sim.ctl("fault", kind="http-error", times=1, status=403, code="UnauthorizedOperation",
+                  message="not here", action="DescribeInstances" if len(words) == 1
+                  else "DescribeInstanceConnectEndpoints")
+        done = w.eice(*words, "--region", "all", "--json").expect(1)
+        bad = re.search(r'"message":"([a-z0-9-]+): ', done.err)[1]
+        seen = {row["Region"] for row in json.loads(done.text)}
+        equal(seen, {"eu-west-1", "us-east-1"} - {bad}, f"the Regions without {bad}")
+    w.sim.ctl("clear")
     contains(w.eice("ls", env=w.env("AWS_REGION", "AWS_DEFAULT_REGION")).expect(1).err,
              "region", "no Region")
     for bad in (",eu-west-1", "eu-west-1,eu west"):

@@ -93,10 +93,24 @@ bool enroll_add(enrolling *w, const char *id, const char *name)
     return true;
 }
 
+/* What files know of one that is gone can be undone still. */
+static bool add_gone(enrolling *w, const char *target)
+{
+    char id[32];
+
+    w->list[w->count].gone = true;
+    return enroll_add(w, w->f.id[0] != 0 ? w->f.id
+                         : cli_config_get(target, "target", id, sizeof id)
+                             ? id
+                             : target,
+                      target);
+}
+
 /* [user@]target: the last @ divides. Facts tell whether there is just one. */
 static bool add_target(enrolling *w, const char *target)
 {
     const char *const at = strrchr(target, '@');
+    eice_err code;
 
     if (at != NULL && at > target) {
         snprintf(w->list[w->count].login, sizeof w->list->login, "%.*s",
@@ -106,18 +120,24 @@ static bool add_target(enrolling *w, const char *target)
     w->c->conn.target = target;
     cli_facts_free(&w->f);
     memset(&w->f, 0, sizeof w->f);
-    if (!cli_facts_find(&w->f, &w->r)
-        && w->f.ask[CLI_ASK_INSTANCES].call.error.code != EICE_OK) {
+    (void)cli_facts_find(&w->f, &w->r);
+    code = w->f.ask[CLI_ASK_INSTANCES].call.error.code;
+    if (w->c->undo && w->f.vpc[0] == 0 && !w->f.ambiguous
+        && (code == EICE_OK || code == EICE_E_NO_INSTANCE)) {
+        return add_gone(w, target);
+    }
+    if (code != EICE_OK) {
         cli_report(w->c, &w->f.ask[CLI_ASK_INSTANCES].call.error);
         return false;
     }
     if (w->f.instance == NULL || w->f.ambiguous) {
         return enroll_report(w, w->f.ambiguous ? EICE_E_AMBIGUOUS
-                                        : EICE_E_NO_INSTANCE,
-                      EICE_STAGE_TARGET, target,
-                      w->f.ambiguous ? "several instances have this name"
-                                     : "no such instance",
-                      "");
+                                               : EICE_E_NO_INSTANCE,
+                             EICE_STAGE_TARGET, target,
+                             w->f.ambiguous
+                                 ? "several instances have this name"
+                                 : "no such instance",
+                             "");
     }
     return enroll_add(w, w->f.id, target);
 }

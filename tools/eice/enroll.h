@@ -15,6 +15,7 @@ typedef struct enrolled {
     bool made;           /* the endpoint, now */
     bool opened[2];      /* a rule: into the instance, out of the endpoint */
     bool tested;
+    bool gone;           /* --undo: there is no such instance any more */
 } enrolled;
 
 typedef struct enrolling {

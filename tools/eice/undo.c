@@ -152,7 +152,29 @@ static bool undo_files(undoing *u, const char *id)
            || cli_config_forget(c, path, true, &m, forgot, u);
 }
 
-/* The files last: as long as they know an instance it is not done. */
+/* The files last: as long as they know an instance it is not done. Without
+ * the instance its VPC is not known, nor its groups: nothing there is to be
+ * touched then, or it would be what is others'. */
+static bool undo_target(undoing *u, const enrolled *e)
+{
+    enrolling *const w = u->w;
+    const cli_call *const groups = &w->f.ask[CLI_ASK_GROUPS];
+
+    if (e->gone) {
+        enroll_say(w, e, "there is no such instance any more; --undo without "
+                         "a target takes away what was made for it", "");
+        return undo_files(u, e->id);
+    }
+    if (!enroll_look(w, e)) {
+        return false;
+    }
+    if (groups->count == 0) {
+        cli_report(w->c, &groups->call.error);
+        return false;
+    }
+    return undo_kind(u, true) && undo_kind(u, false) && undo_files(u, e->id);
+}
+
 int enroll_undo(enrolling *w)
 {
     undoing u;
@@ -162,8 +184,7 @@ int enroll_undo(enrolling *w)
     memset(&u, 0, sizeof u);
     u.w = w;
     for (i = 0; i < w->count && good; i++) {
-        good = enroll_look(w, &w->list[i]) && undo_kind(&u, true)
-               && undo_kind(&u, false) && undo_files(&u, w->list[i].id);
+        good = undo_target(&u, &w->list[i]);
     }
     if (w->count == 0) {
         good = undo_kind(&u, true) && undo_kind(&u, false)
