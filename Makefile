@@ -251,6 +251,8 @@ $$(TEST_C:tests/%.c=build/tests/$(1)/%): build/tests/$(1)/%: tests/%.c \
 	@$$(CC_$(1)) $$(call TEST_FLAGS,$(1)) $$(TEST_FLAGS_$(1)) $$< \
 	    build/$(1)/libssh2.a build/$(1)/libbearssl.a -o $$@
 
+build/tests/$(1)/test_doctor: $$(CLI_C) $$(CLI_H)
+
 build/tests/$(1)/test_backend build/tests/$(1)/test_backend_portable: \
     tests/test_backend.c $$(wildcard tools/libssh2-bearssl/*.[ch]) \
     $$(TEST_H) build/tests/$(1)/libs

@@ -424,8 +424,8 @@ static verdict look_groups(const doctor *d, finding *f, bool egress)
              egress ? "out to the instance" : "in from the endpoint");
         return V_OK;
     case CLI_LETS_UNSURE:
-        seen(f, "%s: only prefix lists, which cannot be judged from here",
-             rule.names);
+        seen(f, "%s: a prefix list, or a range where the endpoint's address "
+                "is not known", rule.names);
         return V_WARN;
     case CLI_LETS_NO:
         break;

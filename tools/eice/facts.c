@@ -192,6 +192,22 @@ static void choose_instance(cli_facts *f)
     }
 }
 
+/* From the answers: who asks, and what of all that is there is meant. */
+static void settle(cli_facts *f, const cli *c)
+{
+    const cli_call *who = &f->ask[CLI_ASK_IDENTITY];
+
+    if (who->count > 0) {
+        cli_whose(&who->items[0], &f->who);
+    }
+    choose_instance(f);
+    choose_endpoint(f, c);
+    cli_fact(f->endpoint, "instanceConnectEndpointId", f->endpoint_id,
+             sizeof f->endpoint_id);
+    cli_fact(f->endpoint, "subnetId", f->endpoint_subnet,
+             sizeof f->endpoint_subnet);
+}
+
 bool cli_facts_find(cli_facts *f, cli_run *r)
 {
     cli_call *a = f->ask;
@@ -205,15 +221,7 @@ bool cli_facts_find(cli_facts *f, cli_run *r)
     cli_call_start(r, &a[CLI_ASK_INSTANCES]);
     cli_call_start(r, &a[CLI_ASK_ENDPOINTS]);
     good = cli_call_wait(r, a, CLI_ASK_FOUND);
-    if (a[CLI_ASK_IDENTITY].count > 0) {
-        cli_whose(&a[CLI_ASK_IDENTITY].items[0], &f->who);
-    }
-    choose_instance(f);
-    choose_endpoint(f, r->c);
-    cli_fact(f->endpoint, "instanceConnectEndpointId", f->endpoint_id,
-             sizeof f->endpoint_id);
-    cli_fact(f->endpoint, "subnetId", f->endpoint_subnet,
-             sizeof f->endpoint_subnet);
+    settle(f, r->c);
     return good;
 }
 

@@ -167,6 +167,10 @@ cli_lets cli_facts_groups(const cli_facts *f, unsigned port, bool egress,
 {
     char near_groups[EICE_GROUPS_TEXT];
     char far_groups[EICE_GROUPS_TEXT];
+    /* its interface may not be seen, or it has an address of each family */
+    const bool known = f->endpoint_address[0] != 0
+                       && (strchr(f->endpoint_address, ':') == NULL)
+                              == (strchr(f->address, ':') == NULL);
     cli_side endpoint;
     cli_side instance;
 
@@ -177,7 +181,8 @@ cli_lets cli_facts_groups(const cli_facts *f, unsigned port, bool egress,
     endpoint.groups = near_groups;
     endpoint.address = eice_item_is(f->endpoint, "preserveClientIp", "true")
                            ? ""
-                           : f->endpoint_address;
+                       : known ? f->endpoint_address
+                               : NULL;
     instance.groups = far_groups;
     instance.address = f->address;
     return cli_groups_let(&f->ask[CLI_ASK_GROUPS], port,
