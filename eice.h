@@ -229,10 +229,10 @@
  *   - Certificates are verified against built-in Amazon and Starfield roots,
  *     then against the system's store; an explicit bundle replaces both.
  *     There is no way to switch that off.
- *   - Host keys are verified under the instance's id; an unknown one is stored
- *     at first contact (EICE_POLICY_TOFU), there compared with what the
- *     instance's console shows (EICE_POLICY_CONSOLE), or refused
- *     (EICE_POLICY_STRICT).
+ *   - Host keys are verified under the instance's id; an unknown one is
+ *     compared with what the instance's console shows (EICE_POLICY_CONSOLE)
+ *     where that can be seen (EICE_POLICY_AUTO, the default), only stored
+ *     (EICE_POLICY_TOFU), or refused (EICE_POLICY_STRICT).
  *   - The private key is made for one connection and stays in memory.
  *   - Somebody on the wire can end a connection, not read or change it. Every
  *     length is bounded, every wait has a deadline.
@@ -741,9 +741,9 @@ typedef enum eice_stage {
     X(SSH_TIMEOUT, -904, "no answer from the SSH server", "try again")        \
     X(HOST_KEY_CHANGED, -905, "the host key changed",                         \
       "if the instance was replaced on purpose, remove the line named from "  \
-      "the known_hosts file; --hostkey-policy console asks its console")      \
+      "the known_hosts file; --hostkey-policy auto asks its console")         \
     X(HOST_KEY_UNKNOWN, -906, "the host key is unknown",                      \
-      "add it to the known_hosts file, or use --hostkey-policy tofu")         \
+      "add it to the known_hosts file, or use --hostkey-policy auto")         \
     X(HOST_KEY_REVOKED, -907, "the host key is revoked", "do not connect")    \
     X(SSH_AUTH, -908, "the instance rejected the key",                        \
       "check the login name (ec2-user, ubuntu, admin, ...) and that "         \
@@ -1770,11 +1770,19 @@ typedef enum eice_console {
  * counts, keys or fingerprints; whatever else got between is passed over. */
 EICE_API eice_console eice_console_check(eice_str text, const void *blob,
                                          size_t len);
-/* "host type base64\n". A malformed blob, or a host that would be read as
- * something else (blanks, commas, patterns, marks), writes nothing and sets
- * the builder's overflow. */
+/* That block, with its marks: a slice of the text that the functions here
+ * take in its place. Empty: there is none. */
+EICE_API eice_str eice_console_block(eice_str text);
+/* A line of a known_hosts file for each key in it that there is room for;
+ * fingerprints make none. */
+EICE_API void eice_console_lines(eice_buf *b, eice_str text, eice_str host,
+                                 eice_str comment);
+/* "host type base64 comment\n"; no blank before an empty comment. A malformed
+ * blob, or a host that would be read as something else (blanks, commas,
+ * patterns, marks), writes nothing and sets the builder's overflow. */
 EICE_API void eice_known_hosts_line(eice_buf *b, eice_str host,
-                                    const void *blob, size_t len);
+                                    const void *blob, size_t len,
+                                    eice_str comment);
 
 #define EICE_AGENT_MAX 4096   /* bytes of a message without its length */
 
@@ -2198,7 +2206,7 @@ typedef enum eice_need_kind {
     EICE_NEED_RESOLVE, /* name: a host. Answer: addresses */
     EICE_NEED_DIAL,    /* ip, port, slot: open TCP. Answer: code only, when it
                           is connected or has failed */
-    EICE_NEED_STORE,   /* name: a path; text: a line to add to it, under a
+    EICE_NEED_STORE,   /* name: a path; text: lines to add to it, under a
                           lock, atomically, mode 0600. Answer: code */
     EICE_NEED_HOSTKEY, /* name: host; text: key blob. Answer: EICE_OK accepts,
                           any other code refuses */
@@ -3316,16 +3324,22 @@ typedef enum eice_goal {
                            OPEN once keys and configuration stand */
 } eice_goal;
 
+/* What becomes of a host key that the file does not know. AUTO and CONSOLE
+ * ask what cloud-init printed on the instance's console (GetConsoleOutput,
+ * https://docs.cloud-init.io, "Keys to Console"): while the tunnel opens, and
+ * only where the file knows no key of the host. A key that is among those
+ * shown is stored, with the others there; when all shown are others, it is
+ * refused. Of a key that changed, the error says what the console shows now,
+ * and since when the stored one is there. A console tells who the machine
+ * behind an instance id is; whoever is root there can write to it. */
 typedef enum eice_policy {
-    EICE_POLICY_TOFU,   /* trust on first use: unknown keys are stored */
-    EICE_POLICY_STRICT, /* unknown keys are refused */
-    EICE_POLICY_ASK,    /* unknown keys become EICE_NEED_HOSTKEY */
+    EICE_POLICY_AUTO,   /* CONSOLE where it tells, which may take 5 s; else
+                           TOFU, and a warning says why */
+    EICE_POLICY_TOFU,   /* trust on first use: stored, nothing is asked */
+    EICE_POLICY_STRICT, /* refused */
+    EICE_POLICY_ASK,    /* becomes EICE_NEED_HOSTKEY */
     EICE_POLICY_OFF,    /* every key is accepted: no protection */
-    EICE_POLICY_CONSOLE /* as TOFU, but at first contact the key must be one
-                           that the instance printed on its console
-                           (ec2:GetConsoleOutput); where that shows none, TOFU
-                           with a warning. Of a changed key the error says
-                           what the console shows now */
+    EICE_POLICY_CONSOLE /* refused, unless the console shows it */
 } eice_policy;
 
 #define EICE_CONN_SLOTS 16
@@ -3420,8 +3434,14 @@ typedef struct eice_conn_opts {
     bool region_optional;      /* CALLS: no error without a Region, as long as
                                   every call names its own */
     uint64_t rekey_bytes;      /* SSH, as in eice_ssh_opts */
-    eice_policy policy;
+    eice_policy policy;        /* of host keys */
     const char *known_hosts;   /* NULL is ~/.local/state/eice/known_hosts */
+    bool store_nothing;        /* unknown host keys that would be stored there
+                                  are accepted, but not stored */
+    bool tunnel_pins;          /* TUNNEL: at first contact, with AUTO and
+                                  CONSOLE, what the console shows is stored
+                                  there before the tunnel is reported open,
+                                  for the SSH client that it is for */
     const char *user_agent;    /* NULL is "eice/VERSION" */
     uint32_t connect_timeout_ms; /* 0 is 15000: one TCP, proxy or TLS step */
     uint32_t answer_timeout_ms;  /* one answer of AWS, of the instance or of
@@ -3590,12 +3610,12 @@ EICE_API bool eice_posix_random(void *out, size_t len);
 EICE_API eice_err eice_posix_read_file(const char *path, size_t max,
                                        eice_blob *out, bool *absent,
                                        eice_error *e);
-/* Adds a line to a file unless it is there already: directories made (0700),
- * a lock taken, a new file written beside it (0600) and renamed over it. A
- * link is followed; what is no regular file, such as /dev/null, is left as it
- * is. */
-EICE_API eice_err eice_posix_store_line(const char *path, eice_str line,
-                                        eice_error *e);
+/* Adds lines to a file of host keys, without those whose first three words are
+ * there: directories made (0700), a lock taken, a new file written beside it
+ * (0600) and renamed over it. A link is followed; what is no regular file,
+ * such as /dev/null, is left as it is. */
+EICE_API eice_err eice_posix_store_lines(const char *path, eice_str lines,
+                                         eice_error *e);
 /* What a file holds from now on; written in the same way, without a lock. */
 EICE_API eice_err eice_posix_write_file(const char *path, eice_str text,
                                         eice_error *e);
@@ -11287,53 +11307,65 @@ EICEI_PRIVATE bool eicei_key_skip(eice_str *s, const char *word)
     return false;
 }
 
-/* The last block of cloud-init that has an end; empty when there is none. */
-EICEI_PRIVATE eice_str eicei_console_block(eice_str text)
+EICE_API eice_str eice_console_block(eice_str text)
 {
+    static const char begin[] = "BEGIN SSH HOST KEY ";
     static const char *const ends[] = {"END SSH HOST KEY KEYS",
                                        "END SSH HOST KEY FINGERPRINTS"};
     eice_str block = eice_str_c("");
 
-    while (eicei_key_skip(&text, "BEGIN SSH HOST KEY ")) {
+    while (eicei_key_skip(&text, begin)) {
         const bool prints = text.len > 0 && text.ptr[0] == 'F';
         eice_str rest = text;
 
         if (eicei_key_skip(&rest, ends[prints])) {
-            block = eice_str_make(text.ptr, (size_t)(rest.ptr - text.ptr));
+            block.ptr = text.ptr - (sizeof begin - 1);
+            block.len = (size_t)(rest.ptr - block.ptr);
         }
     }
     return block;
 }
 
-/* A line of either block; what a logger put before the key does no harm. */
+/* The key in a line, behind what a logger put before it; false: none. */
+EICEI_PRIVATE bool eicei_console_key(eice_str line, eice_str blob,
+                                     eice_str *type, eice_str *key,
+                                     bool *same)
+{
+    while (line.len > 0) {
+        eice_str words = line;
+
+        *type = eice_str_word(&words);
+        *key = eice_str_word(&words);
+        if (key->len > 0 && eicei_key_compare(*key, *type, blob, same)) {
+            return true;
+        }
+        (void)eice_str_cut(&line, ' ');
+    }
+    return false;
+}
+
+/* A line of either block. */
 EICEI_PRIVATE eice_console eicei_console_line(eice_str line, eice_str blob,
                                               const char *print)
 {
     const size_t n = EICE_FINGERPRINT - 1 - 7;
     eice_str rest = line;
+    eice_str type;
+    eice_str key;
     bool same;
 
     if (eicei_key_skip(&rest, "SHA256:") && rest.len >= n) {
-        return memcmp(rest.ptr, print + 7, n) == 0 ? EICE_CONSOLE_MATCH
-                                                   : EICE_CONSOLE_OTHER;
+        same = memcmp(rest.ptr, print + 7, n) == 0;
+    } else if (!eicei_console_key(line, blob, &type, &key, &same)) {
+        return EICE_CONSOLE_NONE;
     }
-    while (line.len > 0) {
-        eice_str words = line;
-        const eice_str type = eice_str_word(&words);
-        const eice_str key = eice_str_word(&words);
-
-        if (key.len > 0 && eicei_key_compare(key, type, blob, &same)) {
-            return same ? EICE_CONSOLE_MATCH : EICE_CONSOLE_OTHER;
-        }
-        (void)eice_str_cut(&line, ' ');
-    }
-    return EICE_CONSOLE_NONE;
+    return same ? EICE_CONSOLE_MATCH : EICE_CONSOLE_OTHER;
 }
 
 EICE_API eice_console eice_console_check(eice_str text, const void *blob,
                                          size_t len)
 {
-    eice_str block = eicei_console_block(text);
+    eice_str block = eice_console_block(text);
     eice_console found = EICE_CONSOLE_NONE;
     char print[EICE_FINGERPRINT];
 
@@ -11363,8 +11395,30 @@ EICEI_PRIVATE bool eicei_key_host_plain(eice_str host)
     return host.len > 0 && host.len <= EICEI_KEY_HOST;
 }
 
+EICE_API void eice_console_lines(eice_buf *b, eice_str text, eice_str host,
+                                 eice_str comment)
+{
+    eice_str block = eice_console_block(text);
+    eice_str type;
+    eice_str key;
+    bool same;
+
+    while (block.len > 0 && eicei_key_host_plain(host)) {
+        const eice_str line = eice_str_cut(&block, '\n');
+
+        if (eicei_console_key(eice_str_trim(line), eice_str_c(""), &type,
+                              &key, &same)
+            && host.len + type.len + key.len + comment.len + 5
+                   < b->cap - b->len) {
+            eice_putf(b, "%S %S %S%s%S\n", &host, &type, &key,
+                      comment.len > 0 ? " " : "", &comment);
+        }
+    }
+}
+
 EICE_API void eice_known_hosts_line(eice_buf *b, eice_str host,
-                                    const void *blob, size_t len)
+                                    const void *blob, size_t len,
+                                    eice_str comment)
 {
     if (!eicei_key_host_plain(host) || eice_key_type(blob, len).len == 0) {
         b->overflow = true;
@@ -11372,7 +11426,7 @@ EICE_API void eice_known_hosts_line(eice_buf *b, eice_str host,
     }
     eice_put(b, host);
     eice_put_byte(b, ' ');
-    eice_key_line(b, blob, len, eice_str_c(""));
+    eice_key_line(b, blob, len, comment);
     eice_put_byte(b, '\n');
 }
 
@@ -23178,17 +23232,22 @@ struct eice_conn {
     eice_ssh_phase ssh_phase;
     uint64_t ssh_began;
     bool hostkey_asked;
-    eice_call console;        /* of EICE_POLICY_CONSOLE */
-    eice_pair console_params[2];
-    unsigned console_tries;
-    bool console_done;
-    eice_console console_says;
     bool auth_running;
     unsigned rejections;
 #endif
     eice_blob known;
     bool known_ready;
     char types[256];
+    eice_call console;        /* GetConsoleOutput */
+    eice_pair console_params[2];
+    unsigned console_tries;
+    uint64_t console_began;
+    bool console_looked;      /* whether it is to be asked at first contact */
+    bool console_done;
+    eice_blob console_block;  /* the keys it shows */
+    eice_console console_says; /* of the key that is offered */
+    bool pin_asked;
+    bool pinned;              /* tunnel_pins: nothing is left to do */
 };
 
 /* ---- small things ------------------------------------------------------ */
@@ -26107,6 +26166,234 @@ EICEI_PRIVATE void eicei_tunnel_step(eice_conn *c)
 
 /* ---- SSH --------------------------------------------------------------- */
 
+/* ---- the instance's console -------------------------------------------- */
+
+EICEI_PRIVATE const char *eicei_known_path(const eice_conn *c)
+{
+    return eicei_set(c->o.known_hosts) ? c->o.known_hosts
+                                       : "~/.local/state/eice/known_hosts";
+}
+
+EICEI_PRIVATE eice_str eicei_known_text(const eice_conn *c)
+{
+    return eice_str_make(c->known.ptr, c->known.len);
+}
+
+#define EICEI_CONSOLE_MS 5000u /* what AUTO waits for it */
+
+/* Is there one to ask, and is it wanted? */
+EICEI_PRIVATE bool eicei_console_wanted(const eice_conn *c)
+{
+    return EICE_HAS_CALLS
+           && (c->o.policy == EICE_POLICY_AUTO
+               || c->o.policy == EICE_POLICY_CONSOLE)
+           && (c->o.goal == EICE_GOAL_SSH || c->o.tunnel_pins)
+           && c->o.route != EICE_ROUTE_SERIAL && !eicei_set(c->o.host_key)
+           && c->instance_id[0] != 0;
+}
+
+/* Keeps the part of the console that counts. */
+EICEI_PRIVATE bool eicei_console_item(void *user, const eice_item *item)
+{
+    eice_conn *const c = (eice_conn *)user;
+    eice_str raw;
+    uint8_t *text;
+    ptrdiff_t n = -1;
+
+    if (!eice_item_raw(item, "output", &raw) || raw.len == 0) {
+        return true;
+    }
+    text = (uint8_t *)eice_resize(&c->alloc, NULL, raw.len);
+    if (text != NULL) {
+        n = eice_base64_decode(raw, text, raw.len);
+    }
+    if (n > 0) {
+        const eice_str block
+            = eice_console_block(eice_str_make(text, (size_t)n));
+
+        (void)eice_blob_add(&c->console_block, block.ptr, block.len,
+                            EICE_MAX_BODY); /* without memory: none is shown */
+    }
+    (void)eice_resize(&c->alloc, text, 0);
+    return true;
+}
+
+/* First what it shows now, which not every instance type can tell, then what
+ * was kept of its last boot. */
+EICEI_PRIVATE void eicei_console_ask(eice_conn *c)
+{
+    eice_call *const k = &c->console;
+    uint64_t spent;
+
+    if (c->console_tries == 0) {
+        c->console_began = c->now.ms;
+    }
+    spent = c->now.ms - c->console_began;
+    memset(k, 0, sizeof *k);
+    c->console_params[0].name = eice_str_c("InstanceId");
+    c->console_params[0].value = eice_str_c(c->instance_id);
+    c->console_params[1].name = eice_str_c("Latest");
+    c->console_params[1].value = eice_str_c("true");
+    k->op = EICE_OP_GET_CONSOLE_OUTPUT;
+    k->params = c->console_params;
+    k->param_count = c->console_tries++ == 0 ? 2 : 1;
+    k->item = eicei_console_item;
+    k->user = c;
+    if (c->o.policy == EICE_POLICY_AUTO) {
+        k->timeout_ms = spent < EICEI_CONSOLE_MS
+                            ? EICEI_CONSOLE_MS - (uint32_t)spent
+                            : 1;
+    }
+    (void)eice_conn_call(c, k); /* its error shows in `done` */
+    c->moved = true;
+}
+
+EICEI_PRIVATE bool eicei_console_busy(const eice_conn *c)
+{
+    return c->console_tries > 0 && !c->console_done;
+}
+
+EICEI_PRIVATE void eicei_console_any(void *user, eice_str type)
+{
+    (void)type;
+    *(bool *)user = true;
+}
+
+/* At first contact it is asked as soon as it is known that it is one. */
+EICEI_PRIVATE void eicei_console_look(eice_conn *c)
+{
+    bool known = false;
+
+    if (c->console_looked || !c->chosen || !c->known_ready) {
+        return;
+    }
+    c->console_looked = true;
+    eice_known_hosts_types(eicei_known_text(c), eice_str_c(c->host_name),
+                           eicei_console_any, &known);
+    if (!known && eicei_console_wanted(c)) {
+        eicei_console_ask(c);
+    }
+}
+
+EICEI_PRIVATE void eicei_console_step(eice_conn *c)
+{
+    const eice_error *e = &c->console.error;
+
+    eicei_console_look(c);
+    if (!eicei_console_busy(c) || !c->console.done) {
+        return;
+    }
+    if (c->console_block.len == 0 && c->console_tries == 1
+        && (e->code == EICE_OK
+            || strcmp(e->aws_code, "UnsupportedOperation") == 0)) {
+        eicei_console_ask(c);
+        return;
+    }
+    c->console_done = true;
+    c->moved = true;
+}
+
+/* Why it does not tell; "" when it does, or was not asked. */
+EICEI_PRIVATE const char *eicei_console_reason(const eice_conn *c)
+{
+    const eice_error *e = &c->console.error;
+
+    return c->o.policy != EICE_POLICY_AUTO
+                   && c->o.policy != EICE_POLICY_CONSOLE  ? ""
+           : c->o.route == EICE_ROUTE_SERIAL              ? ""
+           : c->instance_id[0] == 0         ? "its instance id is not known"
+           : c->console_says != EICE_CONSOLE_NONE         ? ""
+           : e->code == EICE_OK             ? "its console shows no host keys"
+           : e->code == EICE_E_AWS_DENIED
+               ? "ec2:GetConsoleOutput is not allowed"
+               : e->text;
+}
+
+/* Stores the key that is offered (none: empty), and what the console shows
+ * if it shows that one; false when there is nothing to store. The end of a
+ * line says how it came there, and when. */
+EICEI_PRIVATE bool eicei_pin(eice_conn *c, eice_str blob)
+{
+    const eice_str host = eice_str_c(c->host_name);
+    const bool shown = blob.len == 0 || c->console_says == EICE_CONSOLE_MATCH;
+    char when[17];
+    char text[40];
+    eicei_ask *a;
+    eice_buf note;
+    eice_buf b;
+
+    eice_time_amz(c->now.unix_s + c->clock_offset, when);
+    eice_buf_init(&note, text, sizeof text);
+    eice_putf(&note, "%s %s", shown ? "console" : "first-contact", when);
+    eice_buf_init(&b, c->known_line, sizeof c->known_line);
+    if (blob.len > 0) {
+        eice_known_hosts_line(&b, host, blob.ptr, blob.len,
+                              eice_buf_str(&note));
+    }
+    if (shown) {
+        eice_console_lines(&b, eice_str_make(c->console_block.ptr,
+                                             c->console_block.len),
+                           host, eice_buf_str(&note));
+    }
+    a = b.len > 0 ? eicei_ask_new(c, EICE_NEED_STORE, EICEI_OWN_TOFU, 0)
+                  : NULL;
+    if (a != NULL) {
+        a->need.name = eice_str_c(eicei_known_path(c));
+        a->need.text = eice_str_trim(eice_buf_str(&b));
+    }
+    return a != NULL;
+}
+
+/* What became of a key that nobody had seen. */
+EICEI_PRIVATE void eicei_pin_said(eice_conn *c, eice_err code)
+{
+    const char *const path = eicei_known_path(c);
+    const char *const why = eicei_console_reason(c);
+    const bool kept = strcmp(path, "/dev/null") != 0 && !c->o.store_nothing;
+
+    if (code == EICE_OK
+        && (c->console_says == EICE_CONSOLE_MATCH
+            || c->o.goal == EICE_GOAL_TUNNEL)) {
+        eicei_attempt_says(eicei_conn_trail(c, EICE_STAGE_HOSTKEY, EICE_OK,
+                                            c->console_began, NULL),
+                           "the console of %s shows it; %s%s", c->host_name,
+                           kept ? "stored in " : "not stored",
+                           kept ? path : "");
+        return;
+    }
+    eicei_attempt_says(eicei_conn_warn(c, EICE_STAGE_HOSTKEY),
+                       "first contact with %s%s%s%s: its host key %s%s",
+                       c->host_name,
+                       why[0] != 0 ? ", unconfirmed (" : "", why,
+                       why[0] != 0 ? ")" : "",
+                       code != EICE_OK ? "cannot be stored in "
+                       : kept          ? "is stored in "
+                                       : "is not stored",
+                       kept ? path : "");
+}
+
+/* tunnel_pins: all that is to be stored is. */
+EICEI_PRIVATE bool eicei_tunnel_pinned(eice_conn *c)
+{
+    if (!eicei_console_wanted(c) || c->pinned || c->pin_asked) {
+        return c->pinned || !c->pin_asked;
+    }
+    if (!c->console_looked || eicei_console_busy(c)) {
+        return false;
+    }
+    if (c->console_tries > 0) {
+        c->pin_asked = eicei_pin(c, eice_str_c(""));
+        if (!c->pin_asked) {
+            eicei_attempt_says(eicei_conn_warn(c, EICE_STAGE_HOSTKEY),
+                               "first contact with %s: nothing to compare its "
+                               "host key with (%s)", c->host_name,
+                               eicei_console_reason(c));
+        }
+    }
+    c->pinned = !c->pin_asked;
+    return c->pinned;
+}
+
 #if EICE_HAS_SSH
 
 EICEI_PRIVATE void eicei_type_known(void *user, eice_str name)
@@ -26124,17 +26411,6 @@ EICEI_PRIVATE void eicei_type_known(void *user, eice_str name)
         eice_put(&b, name);
         (void)eice_buf_c(&b);
     }
-}
-
-EICEI_PRIVATE const char *eicei_known_path(const eice_conn *c)
-{
-    return eicei_set(c->o.known_hosts) ? c->o.known_hosts
-                                       : "~/.local/state/eice/known_hosts";
-}
-
-EICEI_PRIVATE eice_str eicei_known_text(const eice_conn *c)
-{
-    return eice_str_make(c->known.ptr, c->known.len);
 }
 
 EICEI_PRIVATE void eicei_ssh_begin(eice_conn *c)
@@ -26203,100 +26479,136 @@ EICEI_PRIVATE bool eicei_ssh_pump(eice_conn *c)
     return moved;
 }
 
-/* ---- the instance's console -------------------------------------------- */
-
-EICEI_PRIVATE bool eicei_console_item(void *user, const eice_item *item)
+/* When the key of a line was stored, and whether a console showed it; 0: the
+ * line does not say (see eicei_pin). */
+EICEI_PRIVATE int64_t eicei_pin_time(eice_str line, bool *shown)
 {
-    eice_conn *const c = (eice_conn *)user;
-    const eice_str blob = eice_ssh_host_key(c->ssh);
-    eice_str raw;
-    uint8_t *text;
-    ptrdiff_t n = -1;
+    eice_str how = eice_str_c("");
+    eice_str when = how;
+    int64_t t = 0;
 
-    if (!eice_item_raw(item, "output", &raw) || raw.len == 0) {
-        return true;
+    while (line.len > 0) {
+        how = when;
+        when = eice_str_cut(&line, ' ');
     }
-    text = (uint8_t *)eice_resize(&c->alloc, NULL, raw.len);
-    if (text != NULL) {
-        n = eice_base64_decode(raw, text, raw.len);
-    }
-    if (n > 0) {
-        c->console_says = eice_console_check(eice_str_make(text, (size_t)n),
-                                             blob.ptr, blob.len);
-    }
-    (void)eice_resize(&c->alloc, text, 0);
-    return true;
+    *shown = eice_str_is(how, "console");
+    return eice_time_amz_parse(when, &t) ? t : 0;
 }
 
-/* First what it shows now, which not every instance type can tell, then what
- * was kept of its last boot. */
-EICEI_PRIVATE void eicei_console_ask(eice_conn *c)
+/* Line `n` of the host key file. */
+EICEI_PRIVATE eice_str eicei_known_line(const eice_conn *c, unsigned n)
 {
-    eice_call *const k = &c->console;
+    eice_str text = eicei_known_text(c);
+    eice_str line = eice_str_c("");
 
-    memset(k, 0, sizeof *k);
-    c->console_params[0].name = eice_str_c("InstanceId");
-    c->console_params[0].value = eice_str_c(c->instance_id);
-    c->console_params[1].name = eice_str_c("Latest");
-    c->console_params[1].value = eice_str_c("true");
-    k->op = EICE_OP_GET_CONSOLE_OUTPUT;
-    k->params = c->console_params;
-    k->param_count = c->console_tries++ == 0 ? 2 : 1;
-    k->item = eicei_console_item;
-    k->user = c;
-    (void)eice_conn_call(c, k); /* its error shows in `done` */
-    c->moved = true;
+    for (; n > 0; n--) {
+        line = eice_str_cut(&text, '\n');
+    }
+    return eice_str_trim(line);
 }
 
-/* What it says is known, or nobody wants to know; otherwise asks. */
-EICEI_PRIVATE bool eicei_console_known(eice_conn *c)
+/* Of a key that changed, while the console shows others than the new one. */
+EICEI_PRIVATE const char *eicei_hostkey_other(const eice_conn *c,
+                                              eice_str line)
 {
-    if (c->o.policy != EICE_POLICY_CONSOLE || c->console_done
-        || c->o.route == EICE_ROUTE_SERIAL || c->instance_id[0] == 0) {
-        return true;
-    }
-    if (c->console_tries == 0) {
-        eicei_console_ask(c);
-    }
-    return false;
+    uint8_t blob[EICE_MAX_KEY_BLOB];
+    eice_str type;
+    ptrdiff_t n;
+
+    (void)eice_str_cut(&line, ' ');
+    n = eice_key_parse(line, blob, sizeof blob, &type, NULL);
+    return n > 0
+                   && eice_console_check(eice_str_make(c->console_block.ptr,
+                                                       c->console_block.len),
+                                         blob, (size_t)n)
+                          == EICE_CONSOLE_MATCH
+               ? "its console still shows the stored key: do not connect, "
+                 "something else answers at its address"
+               : "its console shows other keys: do not connect, something "
+                 "else may answer at its address";
 }
 
-EICEI_PRIVATE void eicei_hostkey_check(eice_conn *c);
-
-EICEI_PRIVATE void eicei_console_step(eice_conn *c)
+/* Of a key that changed, and is what the console shows: an instance that was
+ * launched after the old one was stored had reason to. Without a launch the
+ * keys were made anew, if it was the console that showed the old one; or what
+ * answered at first contact was not this instance. */
+EICEI_PRIVATE void eicei_hostkey_anew(const eice_conn *c, eice_str line,
+                                      eice_buf *b)
 {
-    const eice_error *e = &c->console.error;
+    bool shown;
+    int64_t launched = 0;
+    const int64_t stored = eicei_pin_time(line, &shown);
 
-    if (c->console_tries == 0 || c->console_done || !c->console.done) {
+    (void)eice_time_iso_parse(eice_str_c(c->instance.launch_time), &launched);
+    eice_put_c(b, "its console shows this key");
+    if (stored > 0 && launched > stored) {
+        eice_putf(b, ", and it was launched anew after the stored one (%s): "
+                     "it was set up anew", c->instance.launch_time);
+    } else if (stored > 0 && shown) {
+        eice_put_c(b, " now, no longer the stored one: its keys were made "
+                      "anew");
+    } else {
+        eice_put_c(b, ": it was set up anew, or something else answered at "
+                      "first contact");
+    }
+}
+
+/* A key that changed: what the console says of it, and how to accept it. */
+EICEI_PRIVATE void eicei_hostkey_changed(const eice_conn *c, unsigned n,
+                                         eice_error *e)
+{
+    static const char instead[] = "remove the line named";
+    const eice_str line = eicei_known_line(c, n);
+    const size_t room = sizeof e->remedy - sizeof instead;
+    const char *const path = eicei_known_path(c);
+    const char *const quote = path[0] == '~' ? "" : "'";
+    eice_buf b;
+    size_t before;
+
+    if (!c->console_done) {
         return;
     }
-    if (c->console_says == EICE_CONSOLE_NONE && c->console_tries == 1
-        && (e->code == EICE_OK
-            || strcmp(e->aws_code, "UnsupportedOperation") == 0)) {
-        eicei_console_ask(c);
+    eice_buf_init(&b, e->remedy, sizeof e->remedy);
+    if (c->console_says == EICE_CONSOLE_OTHER) {
+        eice_put_c(&b, eicei_hostkey_other(c, line));
+        (void)eice_buf_c(&b);
         return;
     }
-    c->console_done = true;
-    if (c->console_says == EICE_CONSOLE_NONE) {
-        eicei_attempt_says(eicei_conn_warn(c, EICE_STAGE_HOSTKEY),
-                           "the console of %s shows no host keys%s%s",
-                           c->host_name, e->code != EICE_OK ? ": " : "",
-                           e->text);
+    if (c->console_says == EICE_CONSOLE_MATCH) {
+        eicei_hostkey_anew(c, line, &b);
+        eice_put_c(&b, "; to accept it: ");
+    } else {
+        eice_putf(&b, "%s: find out whether it was set up anew, and only "
+                      "then: ", eicei_console_reason(c));
     }
-    eicei_hostkey_check(c);
+    before = b.len < room ? b.len : room;
+    eice_putf(&b, "ssh-keygen -R %s -f %s%s%s", c->host_name, quote, path,
+              quote);
+    if (b.overflow) { /* half a command is none */
+        b.len = before;
+        b.overflow = false;
+        eice_put_c(&b, instead);
+    }
+    (void)eice_buf_c(&b);
 }
 
-EICEI_PRIVATE const char *eicei_console_remedy(const eice_conn *c)
+/* A key nobody has seen, and the policy wants the console to show it. */
+EICEI_PRIVATE void eicei_hostkey_unseen(const eice_conn *c, const char *print,
+                                        eice_error *e)
 {
-    static const char *const texts[] = {
-        "its console shows no keys: find out whether it was set up anew, "
-        "and only then remove the line named",
-        "its console shows this key: the instance was set up anew; remove "
-        "the line named to accept it",
-        "its console shows other keys: do not connect, something else may "
-        "answer at its address"};
+    eice_buf b;
 
-    return c->console_done ? texts[c->console_says] : "";
+    eice_buf_init(&b, e->remedy, sizeof e->remedy);
+    if (c->console_says == EICE_CONSOLE_OTHER) {
+        eice_putf(&b, "its console shows other keys: do not connect, "
+                      "something else may answer at its address (if they "
+                      "were changed on purpose: --host-key %s)", print);
+    } else if (c->o.policy == EICE_POLICY_CONSOLE) {
+        eice_putf(&b, "find out whether it is the right one, then --host-key "
+                      "%s; or --hostkey-policy auto (%s)", print,
+                  eicei_console_reason(c));
+    }
+    (void)eice_buf_c(&b);
 }
 
 EICEI_PRIVATE void eicei_hostkey_fail(eice_conn *c, eice_err code,
@@ -26318,7 +26630,11 @@ EICEI_PRIVATE void eicei_hostkey_fail(eice_conn *c, eice_err code,
                   c->host_name, eice_err_text(code), print,
                   eicei_known_path(c));
     }
-    eicei_copy_c(e.remedy, sizeof e.remedy, eicei_console_remedy(c));
+    if (code == EICE_E_HOST_KEY_CHANGED) {
+        eicei_hostkey_changed(c, line, &e);
+    } else if (code == EICE_E_HOST_KEY_UNKNOWN) {
+        eicei_hostkey_unseen(c, print, &e);
+    }
     eice_ssh_refuse(c->ssh, &e);
     eicei_conn_fail(c, &e);
 }
@@ -26342,35 +26658,22 @@ EICEI_PRIVATE void eicei_hostkey_unknown(eice_conn *c)
 {
     const eice_str blob = eice_ssh_host_key(c->ssh);
     eicei_ask *a;
-    eice_buf line;
 
-    if (!eicei_console_known(c)) {
-        return;
-    }
     if (c->o.policy == EICE_POLICY_STRICT
-        || c->console_says == EICE_CONSOLE_OTHER) {
+        || c->console_says == EICE_CONSOLE_OTHER
+        || (c->o.policy == EICE_POLICY_CONSOLE
+            && c->console_says != EICE_CONSOLE_MATCH)) {
         eicei_hostkey_fail(c, EICE_E_HOST_KEY_UNKNOWN, 0);
-        return;
+    } else if (c->o.policy == EICE_POLICY_ASK) {
+        a = eicei_ask_new(c, EICE_NEED_HOSTKEY, EICEI_OWN_HOSTKEY, 0);
+        if (a != NULL) {
+            a->need.name = eice_str_c(c->host_name);
+            a->need.text = blob;
+        }
+    } else if (c->o.store_nothing || !eicei_pin(c, blob)) {
+        eicei_pin_said(c, EICE_OK);
+        eicei_hostkey_accept(c);
     }
-    a = eicei_ask_new(c,
-                      c->o.policy == EICE_POLICY_ASK ? EICE_NEED_HOSTKEY
-                                                     : EICE_NEED_STORE,
-                      c->o.policy == EICE_POLICY_ASK ? EICEI_OWN_HOSTKEY
-                                                     : EICEI_OWN_TOFU,
-                      0);
-    if (a == NULL) {
-        return;
-    }
-    if (c->o.policy == EICE_POLICY_ASK) {
-        a->need.name = eice_str_c(c->host_name);
-        a->need.text = blob;
-        return;
-    }
-    eice_buf_init(&line, c->known_line, sizeof c->known_line);
-    eice_known_hosts_line(&line, eice_str_c(c->host_name), blob.ptr,
-                          blob.len);
-    a->need.name = eice_str_c(eicei_known_path(c));
-    a->need.text = eice_str_trim(eice_buf_str(&line));
 }
 
 /* One key is right, and it is known which. */
@@ -26398,48 +26701,58 @@ EICEI_PRIVATE void eicei_hostkey_pinned(eice_conn *c, const char *pin)
     eicei_conn_fail(c, &e);
 }
 
-EICEI_PRIVATE void eicei_hostkey_check(eice_conn *c)
+/* What the host key file says; a key that it does not know is looked for on
+ * the console first. */
+EICEI_PRIVATE void eicei_hostkey_look(eice_conn *c)
 {
     const eice_str blob = eice_ssh_host_key(c->ssh);
-    char print[EICE_FINGERPRINT];
     unsigned line = 0;
+    const eice_hostkey verdict
+        = eice_known_hosts_check(eicei_known_text(c),
+                                 eice_str_c(c->host_name), blob.ptr, blob.len,
+                                 &line);
 
-    if (eicei_set(c->o.host_key)) {
-        eicei_hostkey_pinned(c, c->o.host_key);
+    if (verdict == EICE_HOSTKEY_MATCH) {
+        eicei_hostkey_accept(c);
         return;
     }
-    if (c->o.policy == EICE_POLICY_OFF) {
+    if (verdict == EICE_HOSTKEY_REVOKED) {
+        eicei_hostkey_fail(c, EICE_E_HOST_KEY_REVOKED, line);
+        return;
+    }
+    if (!c->console_done && eicei_console_wanted(c)) {
+        eicei_console_ask(c);
+        c->hostkey_asked = false;
+        return;
+    }
+    c->console_says = eice_console_check(eice_str_make(c->console_block.ptr,
+                                                       c->console_block.len),
+                                         blob.ptr, blob.len);
+    if (verdict == EICE_HOSTKEY_UNKNOWN) {
+        eicei_hostkey_unknown(c);
+    } else { /* changed; or of another type: known types come first in
+                negotiation, a server that has that key would offer it */
+        eicei_hostkey_fail(c, EICE_E_HOST_KEY_CHANGED, line);
+    }
+}
+
+EICEI_PRIVATE void eicei_hostkey_check(eice_conn *c)
+{
+    char print[EICE_FINGERPRINT];
+
+    c->hostkey_asked = true;
+    if (eicei_set(c->o.host_key)) {
+        eicei_hostkey_pinned(c, c->o.host_key);
+    } else if (c->o.policy == EICE_POLICY_OFF) {
         eicei_attempt_says(eicei_conn_warn(c, EICE_STAGE_HOSTKEY),
                            "the host key of %s is not verified",
                            c->host_name);
         eicei_hostkey_accept(c);
-        return;
-    }
-    if (c->o.route == EICE_ROUTE_SERIAL
-        && eicei_serial_print(c, print)[0] != 0) {
+    } else if (c->o.route == EICE_ROUTE_SERIAL
+               && eicei_serial_print(c, print)[0] != 0) {
         eicei_hostkey_pinned(c, print);
-        return;
-    }
-    switch (eice_known_hosts_check(eicei_known_text(c),
-                                   eice_str_c(c->host_name), blob.ptr,
-                                   blob.len, &line)) {
-    case EICE_HOSTKEY_MATCH:
-        eicei_hostkey_accept(c);
-        break;
-    case EICE_HOSTKEY_UNKNOWN:
-        eicei_hostkey_unknown(c);
-        break;
-    case EICE_HOSTKEY_REVOKED:
-        eicei_hostkey_fail(c, EICE_E_HOST_KEY_REVOKED, line);
-        break;
-    case EICE_HOSTKEY_CHANGED:
-    case EICE_HOSTKEY_OTHER: /* known types come first in negotiation: a
-                                server that has that key would offer it */
-        if (!eicei_console_known(c)) {
-            return;
-        }
-        eicei_hostkey_fail(c, EICE_E_HOST_KEY_CHANGED, line);
-        break;
+    } else {
+        eicei_hostkey_look(c);
     }
 }
 
@@ -26588,11 +26901,10 @@ EICEI_PRIVATE void eicei_ssh_step(eice_conn *c)
         c->ssh_phase = phase;
         eicei_ssh_phase_new(c, phase);
     }
-    if (phase == EICE_SSH_HOSTKEY && !c->hostkey_asked) {
-        c->hostkey_asked = true;
-        eicei_hostkey_check(c);
-    } else if (phase == EICE_SSH_HOSTKEY) {
-        eicei_console_step(c);
+    if (phase == EICE_SSH_HOSTKEY) {
+        if (!c->hostkey_asked && !eicei_console_busy(c)) {
+            eicei_hostkey_check(c);
+        }
     } else if (phase == EICE_SSH_IDLE) {
         eicei_auth_step(c);
     } else if (phase == EICE_SSH_FAILED && c->state == EICEI_CONN_RUN) {
@@ -26733,7 +27045,8 @@ EICEI_PRIVATE void eicei_plan_goal(eice_conn *c)
     case EICE_GOAL_TUNNEL:
         c->open = c->open
                   || (eicei_tunnel_live(c)
-                      && (c->pushed || !eicei_wants_push(c)));
+                      && (c->pushed || !eicei_wants_push(c))
+                      && eicei_tunnel_pinned(c));
         break;
     case EICE_GOAL_CALLS:
         c->open = true;
@@ -26871,6 +27184,9 @@ EICEI_PRIVATE void eicei_plan(eice_conn *c)
     }
     if (eicei_wants_tunnel(c)) {
         eicei_plan_tunnel(c);
+        if (EICE_HAS_CALLS) {
+            eicei_console_step(c);
+        }
     }
     eicei_plan_goal(c);
     eicei_links_rest(c);
@@ -27093,23 +27409,8 @@ EICEI_PRIVATE void eicei_hostkey_answer(eice_conn *c, eicei_owner owner,
         eicei_hostkey_fail(c, EICE_E_HOST_KEY_UNKNOWN, 0);
         return;
     }
-    if (owner == EICEI_OWN_TOFU && a->code == EICE_OK
-        && c->console_says == EICE_CONSOLE_MATCH) {
-        eicei_attempt_says(eicei_conn_trail(c, EICE_STAGE_HOSTKEY, EICE_OK,
-                                            c->ssh_began, NULL),
-                           "the console of %s shows it; stored in %s",
-                           c->host_name, eicei_known_path(c));
-    } else if (owner == EICEI_OWN_TOFU) {
-        eicei_attempt_says(eicei_conn_warn(c, EICE_STAGE_HOSTKEY),
-                           a->code == EICE_OK
-                           && strcmp(eicei_known_path(c), "/dev/null") == 0
-                               ? "first contact with %s: %s keeps no host key"
-                           : a->code == EICE_OK
-                               ? "first contact with %s: its host key is "
-                                 "stored in %s"
-                               : "first contact with %s: its host key cannot "
-                                 "be stored in %s",
-                           c->host_name, eicei_known_path(c));
+    if (owner == EICEI_OWN_TOFU) {
+        eicei_pin_said(c, a->code);
     }
     eicei_hostkey_accept(c);
 }
@@ -27151,7 +27452,12 @@ EICEI_PRIVATE void eicei_ask_answer(eice_conn *c, const eicei_ask *ask,
         break;
     case EICEI_OWN_HOSTKEY:
     case EICEI_OWN_TOFU:
-        eicei_hostkey_answer(c, ask->owner, a);
+        if (EICE_HAS_CALLS && c->o.goal == EICE_GOAL_TUNNEL) {
+            c->pinned = true;
+            eicei_pin_said(c, a->code);
+        } else {
+            eicei_hostkey_answer(c, ask->owner, a);
+        }
         break;
     }
 }
@@ -27440,11 +27746,10 @@ EICEI_PRIVATE eice_err eicei_conn_begin(eice_conn *c)
     if (a != NULL) {
         a->need.max = 48;
     }
-    if (c->o.goal == EICE_GOAL_SSH && c->o.policy != EICE_POLICY_OFF) {
-        eicei_ask_file(c, EICEI_OWN_KNOWN,
-                       eicei_set(c->o.known_hosts)
-                           ? c->o.known_hosts
-                           : "~/.local/state/eice/known_hosts",
+    if ((c->o.goal == EICE_GOAL_SSH && c->o.policy != EICE_POLICY_OFF)
+        || (EICE_HAS_CALLS && c->o.goal == EICE_GOAL_TUNNEL
+            && c->o.tunnel_pins)) {
+        eicei_ask_file(c, EICEI_OWN_KNOWN, eicei_known_path(c),
                        EICEI_SYSTEM_STORE);
     } else {
         c->known_ready = true;
@@ -27481,6 +27786,7 @@ eice_conn *eice_conn_new(const eice_conn_opts *o, eice_now now, eice_error *e)
     c->next_id = 1;
     c->endpoints.alloc = &c->alloc;
     c->known.alloc = &c->alloc;
+    c->console_block.alloc = &c->alloc;
     for (i = 0; i < EICE_CONN_SLOTS; i++) {
         c->slots[i].link = -1;
     }
@@ -27523,6 +27829,7 @@ void eice_conn_free(eice_conn *c)
     }
     eice_blob_free(&c->endpoints);
     eice_blob_free(&c->known);
+    eice_blob_free(&c->console_block);
     eice_cred_wipe(&c->cred);
     eice_key_cache_wipe(&c->own_keys);
     eice_drbg_wipe(&c->random);
@@ -27880,10 +28187,24 @@ EICEI_PRIVATE bool eicei_write_all(int fd, const void *data, size_t len)
     return true;
 }
 
+/* A line as far as it counts: a comment about a key, its fourth word, may be
+ * another. */
+EICEI_PRIVATE eice_str eicei_line_said(eice_str line)
+{
+    eice_str rest = line;
+    int words;
+
+    for (words = 0; words < 3; words++) {
+        (void)eice_str_cut(&rest, ' ');
+    }
+    return eice_str_trim(eice_str_make(line.ptr, line.len - rest.len));
+}
+
 EICEI_PRIVATE bool eicei_has_line(eice_str text, eice_str line)
 {
+    line = eicei_line_said(line);
     while (text.len > 0) {
-        if (eice_str_eq(eice_str_cut(&text, '\n'), line)) {
+        if (eice_str_eq(eicei_line_said(eice_str_cut(&text, '\n')), line)) {
             return true;
         }
     }
@@ -27919,25 +28240,43 @@ EICEI_PRIVATE eice_err eicei_file_put(const char *path, const eice_str *part,
     return good ? EICE_OK : EICE_E_LOCAL_IO;
 }
 
-/* The file's text with one line more. */
-EICEI_PRIVATE eice_err eicei_file_replace(const char *path, eice_str line,
+#define EICEI_FILE_LINES (16u << 20)
+
+/* The file's text with these lines more. */
+EICEI_PRIVATE eice_err eicei_file_replace(const char *path, eice_str lines,
                                           eice_error *e)
 {
-    eice_str part[4];
     eice_blob text;
+    eice_str all;
     eice_err code;
     bool absent;
+    bool good = true;
+    size_t before;
 
     memset(&text, 0, sizeof text);
-    code = eice_posix_read_file(path, 16u << 20, &text, &absent, e);
-    part[0] = eice_str_make(text.ptr, text.len);
-    part[1] = eice_str_c(text.len == 0 || text.ptr[text.len - 1] == '\n'
-                             ? "" : "\n");
-    part[2] = line;
-    part[3] = eice_str_c("\n");
-    if (code == EICE_OK && !eicei_has_line(part[0], line)) {
-        code = eicei_file_put(path, part, EICEI_LEN(part), e);
-    } /* else another process was first */
+    code = eice_posix_read_file(path, EICEI_FILE_LINES, &text, &absent, e);
+    before = text.len;
+    while (code == EICE_OK && good && lines.len > 0) {
+        const eice_str line = eice_str_cut(&lines, '\n');
+
+        all = eice_str_make(text.ptr, text.len);
+        if (eicei_has_line(all, line)) { /* another process was first */
+            continue;
+        }
+        if (text.len > 0 && text.ptr[text.len - 1] != '\n') {
+            good = eice_blob_add(&text, "\n", 1, EICEI_FILE_LINES);
+        }
+        good = good && eice_blob_add(&text, line.ptr, line.len,
+                                     EICEI_FILE_LINES)
+               && eice_blob_add(&text, "\n", 1, EICEI_FILE_LINES);
+    }
+    all = eice_str_make(text.ptr, text.len);
+    if (!good) {
+        code = eice_fail(e, EICE_E_MEMORY, EICE_STAGE_LOCAL,
+                         "no memory for %s", path);
+    } else if (code == EICE_OK && text.len > before) {
+        code = eicei_file_put(path, &all, 1, e);
+    }
     eice_blob_free(&text);
     return code;
 }
@@ -28028,7 +28367,8 @@ eice_err eice_posix_write_file(const char *path, eice_str text, eice_error *e)
                : eicei_file_put(full, &text, 1, e);
 }
 
-eice_err eice_posix_store_line(const char *path, eice_str line, eice_error *e)
+eice_err eice_posix_store_lines(const char *path, eice_str lines,
+                                eice_error *e)
 {
     char full[1024];
     eice_err code = eicei_file_place(path, full, e);
@@ -28041,7 +28381,7 @@ eice_err eice_posix_store_line(const char *path, eice_str line, eice_error *e)
     if (fd < 0) {
         return EICE_E_LOCAL_IO;
     }
-    code = eicei_file_replace(full, line, e);
+    code = eicei_file_replace(full, lines, e);
     close(fd);
     return code;
 }
@@ -29098,8 +29438,8 @@ EICEI_PRIVATE eice_err eicei_need_write(const eice_need *need)
     char path[1024];
 
     eice_copy_text(path, sizeof path, need->name);
-    if (EICE_HAS_SSH && need->kind == EICE_NEED_STORE) {
-        return eice_posix_store_line(path, need->text, NULL);
+    if ((EICE_HAS_SSH || EICE_HAS_CALLS) && need->kind == EICE_NEED_STORE) {
+        return eice_posix_store_lines(path, need->text, NULL);
     }
     return EICE_HAS_SSO ? eice_posix_write_file(path, need->text, NULL)
                         : EICE_E_LEFT_OUT;

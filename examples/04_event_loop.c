@@ -151,7 +151,7 @@ static void provide(link_t *l, const eice_need *need)
         }
         break;
     case EICE_NEED_STORE:
-        a.code = eice_posix_store_line(text, need->text, NULL);
+        a.code = eice_posix_store_lines(text, need->text, NULL);
         break;
     case EICE_NEED_SAVE:
         a.code = eice_posix_write_file(text, need->text, NULL);

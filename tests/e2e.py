@@ -598,9 +598,9 @@ def twenty_at_once(w):
         lines = f.read()
     check(lines.endswith("\n"), "the last line is whole")
     for line in lines.splitlines():
-        matches(line, rf"^{WEB} (ssh-ed25519|ecdsa-sha2-nistp256|ssh-rsa) [A-Za-z0-9+/]+=*$",
-                "a line of known_hosts")
-    equal(len(lines.splitlines()), 1, "lines, the key being the same for all")
+        matches(line, rf"^{WEB} (ssh-ed25519|ecdsa-sha2-nistp256|ssh-rsa) [A-Za-z0-9+/]+=* "
+                r"console \d{8}T\d{6}Z$", "a line of known_hosts")
+    equal(len(lines.splitlines()), 3, "lines, the keys being the same for all")
     refused = w.eice("ssh", "web-1", "true").expect(255)
     matches(refused.err, r"\b20\b.*connections|connections.*\b20\b", "the 21st")
     release(processes[:1])
@@ -644,15 +644,25 @@ def ambiguous_targets(w):
 
 @test
 def no_ec2_call(w):
+    """But for the console, where nothing is known of the instance and it is to be asked."""
     host = w.sim.world.endpoint_host(w.sim.world.endpoint(MAIN_ENDPOINT))
-    result = w.eice("ssh", "--endpoint-id", MAIN_ENDPOINT, "--endpoint-dns", host, "--private-ip",
-                    "10.20.1.23", WEB, "echo $HOME").expect(0)
-    equal(home_of(result), WEB, "instance")
-    equal(w.actions(), {"SendSSHPublicKey": 1, "openTunnel": 1}, "calls")
+    words = ["--endpoint-id", MAIN_ENDPOINT, "--endpoint-dns", host, "--private-ip", "10.20.1.23",
+             WEB, "echo $HOME"]
+    least = {"SendSSHPublicKey": 1, "openTunnel": 1}
+    for how, more, wanted in (("tofu", ["--known-hosts", "/dev/null", "--hostkey-policy", "tofu"],
+                               least), ("at first contact", [], {**least, "GetConsoleOutput": 1}),
+                              ("known", [], least)):
+        result = w.eice("ssh", *more, *words).expect(0)
+        equal(home_of(result), WEB, "instance")
+        equal(w.actions(), wanted, how)
+        w.sim.journal.clear()
 
 
 @test
 def number_of_calls(w):
+    """The console is one more at first contact only: e2e_console."""
+    known(w)
+    w.sim.journal.clear()
     w.eice("ssh", "web-1", "true").expect(0)
     equal(w.actions(), {"DescribeInstances": 1, "DescribeInstanceConnectEndpoints": 1,
                         "SendSSHPublicKey": 1, "openTunnel": 1}, "calls")
@@ -693,13 +703,14 @@ def keys_of(w, instance="web-1"):
 
 @test
 def host_key_is_stored(w):
-    result = w.eice("ssh", "web-1", "true").expect(0)
+    result = w.eice("ssh", "--hostkey-policy", "tofu", "web-1", "true").expect(0)
     contains(result.err, w.known_hosts, "the first contact tells the file")
     with open(w.known_hosts, encoding="utf-8") as f:
         lines = f.read().splitlines()
     equal(len(lines), 1, "lines")
-    name, _, key = lines[0].partition(" ")
-    equal((name, key in keys_of(w)), (WEB, True), "name and key")
+    name, kind, key, how, when = lines[0].split()
+    equal((name, f"{kind} {key}" in keys_of(w), how), (WEB, True, "first-contact"), "the line")
+    matches(when, r"^\d{8}T\d{6}Z$", "its time")
     equal(os.stat(w.known_hosts).st_mode & 0o7777, 0o600, "mode")
     equal(os.stat(os.path.dirname(w.known_hosts)).st_mode & 0o7777, 0o700, "directory's mode")
     equal(w.eice("ssh", "10.20.1.23", "true").expect(0).err, "", "second run by another name")
@@ -708,7 +719,7 @@ def host_key_is_stored(w):
         equal(f.read().splitlines(), lines, "lines after more runs")
     w.eice("ssh", "ubuntu@app & web-2", "true").expect(0)
     with open(w.known_hosts, encoding="utf-8") as f:
-        equal([x.split()[0] for x in f], [WEB, APP], "names after a second instance")
+        equal([x.split()[0] for x in f], [WEB, APP, APP, APP], "names after a second instance")
     equal(w.run([need("ssh-keygen", "openssh-client"), "-F", WEB, "-f", w.known_hosts])
           .expect(0).text.count(WEB), 2, "OpenSSH finds the name")
 
@@ -795,7 +806,7 @@ def file_without_last_newline(w):
     w.write("state/eice/known_hosts", f"{APP} {keys_of(w, 'app & web-2')[0]}")
     w.eice("ssh", "web-1", "true").expect(0)
     with open(w.known_hosts, encoding="utf-8") as f:
-        equal([x.split()[0] for x in f.read().splitlines()], [APP, WEB], "names")
+        equal([x.split()[0] for x in f.read().splitlines()], [APP, WEB, WEB, WEB], "names")
 
 
 @test
@@ -807,13 +818,14 @@ def linked_state(w):
     w.eice("ssh", "--known-hosts", link, "web-1", "true").expect(0)
     check(os.path.islink(link), "the link was replaced")
     with open(real, encoding="utf-8") as f:
-        equal([x.split()[0] for x in f], ["#", WEB], "the file behind it")
+        equal([x.split()[0] for x in f], ["#", WEB, WEB, WEB], "the file behind it")
     null = null_device(w)
     for _ in range(2):
         w.eice("ssh", "-o", f"UserKnownHostsFile={null}", "web-1", "true").expect(0)
         check(stat.S_ISCHR(os.stat(null).st_mode), "a device was replaced")
-    result = w.eice("ssh", "-o", "UserKnownHostsFile=/dev/null", "web-1", "true").expect(0)
-    contains(result.err, "/dev/null keeps no host key", "the warning")
+    result = w.eice("ssh", "-o", "UserKnownHostsFile=/dev/null", "-o",
+                    "StrictHostKeyChecking=accept-new", "web-1", "true").expect(0)
+    contains(result.err, "first contact with " + WEB + ": its host key is not stored", "warning")
 
 
 def null_device(w):

@@ -93,6 +93,7 @@ def local_forwarding(w):
 def eice_options(w):
     """Shorthand and JSON; with address and endpoint EC2 is not asked."""
     eid, dns = endpoint(w)
+    w.eice("-q", "ssh", WEB, "true").expect(0)  # at first contact the console is asked
     for text in (f"maxTunnelDuration=60,endpointId={eid},dnsName={dns}",
                  json.dumps({"endpointId": eid, "dnsName": dns, "maxTunnelDuration": 60})):
         w.sim.ctl("clear")
@@ -108,6 +109,7 @@ def direct(w):
     """The key is pushed; no endpoint is described or used, and no proxy is asked."""
     env = reachable(w)
     env["HTTP_PROXY"] = env["http_proxy"] = "http://127.0.0.1:9"
+    w.eice("-q", "ssh", WEB, "true").expect(0)  # at first contact the console is asked
     for words in (["ssh", "--direct", WEB],
                   ["ec2-instance-connect", "ssh", "--instance-id", WEB],
                   ["ec2-instance-connect", "ssh", "--instance-id", WEB, "--connection-type",

@@ -82,7 +82,8 @@ def options_are_carried(w):
         got = f.read().splitlines()
     wanted = [w.path("a b.pem") if word == "a b.pem" else word for word in options]
     equal(sorted(got[:len(wanted)]), sorted(wanted), "the options")
-    equal(got[len(wanted):], ["proxy", "--push", "ec2-user", "web-9", "22"], "the rest")
+    equal(got[len(wanted):], ["proxy", "--known-hosts", w.known_hosts, "--push", "ec2-user",
+                              "web-9", "22"], "the rest")
     for bad in (["--profile", "a\nHost *"], ["--user", 'a"b'], ["--host-pattern", "a\nb"]):
         equal(w.eice("ssh-config", *bad).expect(2).out, b"", f"{bad}")
 

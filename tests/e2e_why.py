@@ -8,7 +8,7 @@ call more at most and none where the cause is certain, and where to read on: eic
 import sys
 
 from e2elib import contains, equal, main, matches, pick_lines, test
-from worlds import APP, MAIN, WEB, deny, endpoint, instance, rules
+from worlds import APP, MAIN, WEB, endpoint, instance, rules
 
 DIRECT = ("--endpoint-id", MAIN, "--endpoint-dns",
           f"{MAIN}.0badcafe.ec2-instance-connect-endpoint.eu-west-1.amazonaws.com",
@@ -17,8 +17,16 @@ ID = f"eice doctor {WEB} "
 COMMANDS = {"ssh": ("ssh", "{}", "true"), "proxy": ("proxy", "{}"),
             "forward": ("forward", "{}", "0:localhost:80"), "cp": ("cp", "{}:/a", "b")}
 # what a connection itself asks
-OWN = {"DescribeInstances", "DescribeInstanceConnectEndpoints", "SendSSHPublicKey", "openTunnel"}
+OWN = {"DescribeInstances", "DescribeInstanceConnectEndpoints", "SendSSHPublicKey", "openTunnel",
+       "GetConsoleOutput"}  # at first contact
 SOON = ("setting", {"name": "dial_timeout_ms", "value": 400})
+
+
+def deny(action):
+    """Everything is allowed but this, which is denied by name."""
+    return "policy", {"credential": "admin", "document": {"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Action": "*", "Resource": "*"},
+        {"Effect": "Deny", "Action": action, "Resource": "*"}]}}
 
 
 def row(name, hint, asked=(), ops=(), target="web-1", commands=COMMANDS, doctor=ID, options=(),
@@ -79,8 +87,8 @@ row("refused", "quoted", [],
 row("none_there", "create one in its VPC: eice enroll", [], target="lonely",
     doctor="eice doctor i-0123456789abcde15 ")
 row("stopped", "start it", [], [instance("web-1", state="stopped")], commands=["ssh", "proxy"])
-row("other_host_key", "remove the line", [], [("sshd", {
-    "instance": "web-1", "action": "new-host-key"})], known=True, commands=["ssh", "cp"])
+row("other_host_key", "still shows the stored key: do not connect", [], [("sshd", {
+    "instance": "web-1", "action": "new-host-key"})], known=True, commands=["ssh", "cp"], doctor="")
 
 
 @test

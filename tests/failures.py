@@ -101,17 +101,15 @@ row("denied-tunnel", credential="limited", error="UPGRADE_DENIED", stage="upgrad
     remedy="ec2-instance-connect:OpenTunnel.*maxTunnelDuration")
 row("allowed-by-duration", credential="limited",
     args=("--max-tunnel-duration", "600", "ssh", "web-1", "echo hi"), stdout=b"hi\n",
-    warnings=("first contact",))
+    warnings=("first contact with .*, unconfirmed .ec2:GetConsoleOutput is not allowed",))
 
 # --- clock ----------------------------------------------------------------------------------
 
-FIRST = "first contact with " + WEB
 for hours, words in ((1, "behind AWS"), (-1, "ahead of AWS")):
     row(f"clock-off-{words.split()[0]}", world=[("clock", {"offset": 3600 * hours})],
-        stdout=b"hi\n", seconds=6, warnings=(f"the clock of this machine is 3\\d\\d\\d s {words}",
-                                             FIRST))
+        stdout=b"hi\n", seconds=6, warnings=(f"the clock of this machine is 3\\d\\d\\d s {words}",))
 row("clock-off-3-minutes", world=[("clock", {"offset": 180})], stdout=b"hi\n",
-    warnings=(FIRST,), check=expect_requests(1, action="openTunnel"))
+    check=expect_requests(1, action="openTunnel"))
 row("clock-off-proxy", args=("proxy", "source-box"), world=[
     ("clock", {"offset": 3600}), ("instance", {"id": "source-box", "targets": {"22": "source:9"}})],
     stdout=targets.pattern(9), warnings=("the clock of this machine",))
@@ -247,7 +245,7 @@ ONE_TRY = {"AWS_MAX_ATTEMPTS": "1"}
 THROTTLED = {"status": 503, "code": "RequestLimitExceeded", **DESCRIBE}
 
 row("throttled-twice", faults=[("http-error", {**THROTTLED, "times": 2})], stdout=b"hi\n",
-    seconds=8, warnings=(FIRST,), check=expect_requests(3, **DESCRIBE))
+    seconds=8, check=expect_requests(3, **DESCRIBE))
 row("throttled-for-ever", faults=[("http-error", THROTTLED)], error="AWS_THROTTLED",
     stage="api", seconds=8, cause="DescribeInstances.*RequestLimitExceeded|RequestLimitExceeded",
     remedy="wait", retryable=True, check=expect_requests(3, **DESCRIBE))
@@ -257,7 +255,7 @@ row("api-500", faults=[("http-error", {"status": 500, "code": "InternalError", *
     retryable=True)
 row("api-500-once", faults=[("http-error", {"status": 500, "code": "InternalError", "times": 1,
                                              **DESCRIBE})],
-    stdout=b"hi\n", seconds=6, warnings=(FIRST,))
+    stdout=b"hi\n", seconds=6)
 row("api-400", faults=[("http-error", {"status": 400, "code": "InvalidParameterValue",
                                        "message": "the value is odd", **DESCRIBE})],
     error="AWS", stage="api", cause="InvalidParameterValue.*the value is odd", remedy="quoted",
@@ -286,25 +284,22 @@ row("api-hang-idle", args=("--answer-timeout", "4", "whoami"), quick=False, cpu=
 row("api-head-cut", faults=[("raw", {"text": "HTTP/1.1 200 OK\r\nContent-Le", **DESCRIBE})],
     env={"AWS_MAX_ATTEMPTS": "1"}, error="NET_RESET", stage="api",
     cause=r"ec2\.eu-west-1.*DescribeInstances", remedy="again")
-row("api-drop-once", faults=[("drop", {**DESCRIBE, "times": 1})], stdout=b"hi\n", seconds=6,
-    warnings=(FIRST,))
+row("api-drop-once", faults=[("drop", {**DESCRIBE, "times": 1})], stdout=b"hi\n", seconds=6)
 row("api-not-http", faults=[("raw", {"text": "SSH-2.0-OpenSSH_9\r\n", **DESCRIBE})],
     error="HTTP", stage="api", cause=r"SSH-2\.0|ec2\.eu-west-1", remedy="prox")
 row("api-huge", faults=[("huge-body", {"bytes": 17 << 20, **DESCRIBE})], error="LIMIT",
     stage="api", seconds=8, cause="DescribeInstances|bytes", remedy="limit")
-row("api-silent-close", faults=[("close-silent", {"action": "Describe*"})], stdout=b"hi\n",
-    warnings=(FIRST,))
-row("api-empty-pages", faults=[("empty-page", {**DESCRIBE, "times": 3})], stdout=b"hi\n",
-    warnings=(FIRST,))
+row("api-silent-close", faults=[("close-silent", {"action": "Describe*"})], stdout=b"hi\n")
+row("api-empty-pages", faults=[("empty-page", {**DESCRIBE, "times": 3})], stdout=b"hi\n")
 row("api-same-page-for-ever", faults=[("repeat-token", DESCRIBE), ("empty-page", DESCRIBE)],
     error="AWS", stage="api", cause="token", remedy="quoted", seconds=6)
 row("push-hang", faults=[("hang", PUSH)], env=ONE_TRY, error="HTTP_TIMEOUT", stage="push-key",
-    cause="SendSSHPublicKey in 2 s", remedy="again", warnings=(FIRST,))
+    cause="SendSSHPublicKey in 2 s", remedy="again")
 row("push-success-false", faults=[("success-false", PUSH)], error="AWS", stage="push-key",
     cause="SendSSHPublicKey|Success", remedy="quoted|again")
 row("push-throttled", faults=[("http-error", {"status": 429, "code": "ThrottlingException",
                                               "times": 1, **PUSH})],
-    stdout=b"hi\n", seconds=6, warnings=(FIRST,))
+    stdout=b"hi\n", seconds=6)
 row("sts-html", args=("whoami",), faults=[("html-error", {"status": 403})],
     error="HTTP_STATUS", stage="api", cause="GetCallerIdentity|403", remedy="quoted|prox")
 
@@ -375,7 +370,7 @@ row("refused-429", world=[("setting", {"name": "quota", "value": 0})], error="UP
     remedy="20 connections", retryable=True, check=expect_requests(3, action="openTunnel"))
 row("refused-429-once", faults=[("refuse", {"status": 429, "code": "TooManyRequestsException",
                                             "times": 1})],
-    stdout=b"hi\n", seconds=6, warnings=(FIRST,))
+    stdout=b"hi\n", seconds=6)
 row("refused-500", faults=[("refuse", {"status": 500, "code": "InternalError"})],
     error="UPGRADE_REFUSED", stage="upgrade", seconds=8, cause=ENDPOINT + ".*500 InternalError",
     remedy="quoted|again", retryable=True, check=expect_requests(3, action="openTunnel"))
@@ -395,8 +390,7 @@ row("upgrade-hang", faults=[("hang", TUNNEL)], env=ONE_TRY, error="UPGRADE_TIMEO
     stage="upgrade", cause=ENDPOINT + ".*2 s", remedy="again", retryable=True)
 row("upgrade-drop", faults=[("drop", TUNNEL)], env=ONE_TRY, error="NET_RESET",
     stage="upgrade", cause=ENDPOINT, remedy="again", retryable=True)
-row("upgrade-rst-once", faults=[("rst", {**TUNNEL, "times": 1})], stdout=b"hi\n", seconds=6,
-    warnings=(FIRST,))
+row("upgrade-rst-once", faults=[("rst", {**TUNNEL, "times": 1})], stdout=b"hi\n", seconds=6)
 row("upgrade-signature", env=ONE_TRY, error="UPGRADE_REFUSED", stage="upgrade",
     faults=[("refuse", {"status": 403, "code": "InvalidSignatureException",
                         "message": "Signature expired"})],
@@ -436,24 +430,34 @@ row("target-old-ssh", args=("ssh", "echo-box", "true"), error="SSH_KEX", stage="
 # --- login ----------------------------------------------------------------------------------
 
 row("wrong-login", args=("ssh", "app & web-2", "true"), error="SSH_AUTH", stage="ssh-auth",
-    cause="i-0123456789abcdef1.*ec2-user", remedy="login of its image is ubuntu",
-    warnings=("first contact",),
-    seconds=6)
+    cause="i-0123456789abcdef1.*ec2-user", remedy="login of its image is ubuntu", seconds=6)
 row("unknown-login", args=("ssh", "joe@web-1", "true"), error="SSH_AUTH", stage="ssh-auth",
-    cause=WEB + ".*joe", remedy="login of its image is ec2-user", warnings=(FIRST,), seconds=6)
+    cause=WEB + ".*joe", remedy="login of its image is ec2-user", seconds=6)
 row("key-expired-before-login", env={"EICE_KEY_LIFE_MS": "900"}, stdout=b"hi\n", seconds=8,
     world=[("setting", {"name": "key_seconds", "value": 2})],
-    faults=[("dial-delay", {"ms": 2500})], quick=False, warnings=(FIRST,),
+    faults=[("dial-delay", {"ms": 2500})], quick=False,
     check=lambda room, _: need(pushes(room) >= 2, f"{pushes(room)} pushes"))
 row("login-hangs", world=[("setting", {"name": "key_delay_ms", "value": 8000})],
-    error="SSH_TIMEOUT", stage="ssh-auth", cause="login", remedy="again", warnings=(FIRST,))
+    error="SSH_TIMEOUT", stage="ssh-auth", cause="login", remedy="again")
 row("host-key-changed", prepare=lambda room: known(room, "i-0123456789abcdef1"),
     error="HOST_KEY_CHANGED", stage="host-key",
-    cause=WEB + ".*SHA256:.*line 1 of .*known_hosts", remedy="remove the line",
+    cause=WEB + ".*SHA256:.*line 1 of .*known_hosts", remedy="something else answered at first "
+    "contact; to accept it: ssh-keygen -R " + WEB + " -f ",
     check=lambda room, _: no_login(room))
 row("host-key-unknown", args=("ssh", "--hostkey-policy", "strict", "web-1", "true"),
     error="HOST_KEY_UNKNOWN", stage="host-key", cause=WEB + ".*SHA256:",
-    remedy="known_hosts.*tofu", check=lambda room, _: no_login(room))
+    remedy="known_hosts.*auto", check=lambda room, _: no_login(room))
+FIRST = "first contact with " + WEB
+CONSOLE = {"action": "GetConsoleOutput"}
+row("host-key-tofu", args=("ssh", "--hostkey-policy", "tofu", "web-1", "echo hi"), stdout=b"hi\n",
+    warnings=(FIRST + ": its host key is stored in .*known_hosts",))
+row("host-key-no-console", faults=[("http-error", {"status": 403, "code": "UnauthorizedOperation",
+                                                   **CONSOLE})],
+    stdout=b"hi\n", warnings=(FIRST + ", unconfirmed .ec2:GetConsoleOutput is not allowed.",))
+row("host-key-console-fails", faults=[("drop", CONSOLE)], stdout=b"hi\n", seconds=8,
+    warnings=(FIRST + ", unconfirmed .ec2.*GetConsoleOutput",))
+row("host-key-console-hangs", faults=[("hang", CONSOLE)], stdout=b"hi\n", seconds=8, quick=False,
+    warnings=(FIRST + ", unconfirmed .*GetConsoleOutput",))
 row("host-key-revoked", prepare=lambda room: known(room, WEB, "@revoked "),
     error="HOST_KEY_REVOKED", stage="host-key", cause=WEB + ".*SHA256:.*line 1",
     remedy="do not connect", check=lambda room, _: no_login(room))
@@ -495,7 +499,7 @@ def prefix_of_sequence(least):
     return check
 
 
-DEATH = {"warnings": (FIRST,), "args": STREAM, "seconds": 6}
+DEATH = {"args": STREAM, "seconds": 6}
 
 row("dies-rst", **DEATH, faults=[("die", {"bytes": 100000, "how": "rst"})], error="NET_RESET",
     cause=ENDPOINT, remedy="again|reconnect", check=prefix_of_sequence(0))
@@ -513,10 +517,9 @@ row("dies-close-normal", **DEATH, faults=[("die", {"bytes": 100000, "code": 1000
     check=prefix_of_sequence(60000))
 row("freezes", args=("ssh", "-o", "ServerAliveInterval=1", "web-1", "seq 1 100000; sleep 60"),
     faults=[("die", {"bytes": 100000, "how": "freeze"})], error="SSH_TIMEOUT", stage="session",
-    cause="keepalive", remedy="again|reconnect", warnings=(FIRST,), seconds=8)
+    cause="keepalive", remedy="again|reconnect", seconds=8)
 row("duration-reached", args=("--max-tunnel-duration", "2", "ssh", "web-1", "sleep 60"),
-    error="TUNNEL_EXPIRED", stage="tunnel", cause=ENDPOINT + ".*2 s", remedy="reconnect",
-    warnings=(FIRST,), seconds=6)
+    error="TUNNEL_EXPIRED", stage="tunnel", cause=ENDPOINT + ".*2 s", remedy="reconnect", seconds=6)
 row("duration-reached-proxy", args=("--max-tunnel-duration", "2", "proxy", "silent-box", "3389"),
     error="TUNNEL_EXPIRED", stage="tunnel", cause=ENDPOINT, remedy="reconnect", stdout=b"",
     seconds=6)
@@ -531,7 +534,7 @@ for kind, options in (("ping-flood", {}), ("split", {}), ("fragment", {}), ("seg
                       ("upgrade-split", {}), ("upgrade-with-data", {}), ("ping-every", {"ms": 3}),
                       ("empty-frames", {}), ("slow-read", {}), ("pong-first", {}),
                       ("no-close-echo", {})):
-    row("fine-" + kind, faults=[(kind, options)], stdout=b"hi\n", warnings=(FIRST,), seconds=6)
+    row("fine-" + kind, faults=[(kind, options)], stdout=b"hi\n", seconds=6)
 row("close-with-data", args=("proxy", "source-box"), faults=[("close-with-data", {})],
     world=[("instance", {"id": "source-box", "targets": {"22": "source:5000"}})],
     stdout=targets.pattern(5000))
@@ -561,27 +564,24 @@ def nothing_said(_, result):
     need(not said, f"it said {said}")
 
 
-row("stdin-ends", args=("ssh", "web-1", "cat; echo end"), stdin=b"last", stdout=b"lastend\n",
-    warnings=(FIRST,))
+row("stdin-ends", args=("ssh", "web-1", "cat; echo end"), stdin=b"last", stdout=b"lastend\n")
 row("stdin-ends-proxy", args=("proxy", "--idle", "1", "echo-box"), stdin=b"SSH-2.0-x\r\n",
     stdout=b"SSH-2.0-x\r\n", check=client_closed)
-row("stdin-closed", args=("ssh", "web-1", "cat; echo end"), shell="<&-", stdout=b"end\n",
-    warnings=(FIRST,))
+row("stdin-closed", args=("ssh", "web-1", "cat; echo end"), shell="<&-", stdout=b"end\n")
 row("stdin-closed-proxy", args=("proxy", "--idle", "1", "source-box"), shell="<&-",
     world=[("instance", {"id": "source-box", "targets": {"22": "source:5000"}})],
     stdout=targets.pattern(5000))
-row("stdout-closed", args=("ssh", "web-1", "echo hi; exit 3"), shell=">&-", stdout=b"",
-    warnings=(FIRST,), status=3)
+row("stdout-closed", args=("ssh", "web-1", "echo hi; exit 3"), shell=">&-", stdout=b"", status=3)
 row("all-closed", args=("ssh", "web-1", "echo hi; exit 3"), shell="<&- >&- 2>&-", stdout=b"",
     status=3)
 row("stdout-full", args=("ssh", "web-1", "echo hi; sleep 60"), shell=">/dev/full", status=255,
-    warnings=(FIRST,), check=lambda _, result: need("No space" in result.err, "no word of it"))
+    check=lambda _, result: need("No space" in result.err, "no word of it"))
 row("stdout-full-proxy", args=("proxy", "source-box"), shell=">/dev/full",
     error="LOCAL_IO", cause="No space left", remedy="reason", stage="local")
-row("reader-gone", args=("ssh", "web-1", "yes"), drive=no_reader, status=255, warnings=(FIRST,),
+row("reader-gone", args=("ssh", "web-1", "yes"), drive=no_reader, status=255,
     check=nothing_said)
 row("reader-gone-silent", args=("ssh", "web-1", "sleep 1; exit 3"), drive=no_reader, status=3,
-    warnings=(FIRST,), check=nothing_said)
+    check=nothing_said)
 row("reader-gone-proxy", args=("proxy", "source-box"), drive=no_reader, status=0,
     check=nothing_said)
 
@@ -614,9 +614,9 @@ STAGES = (
     ("upgrade", {"faults": [("hang", TUNNEL)]}, struck("hang")),
     ("target", {"faults": [("stall", {})]}, struck("stall")),
     ("kex", {"faults": [("die", {"bytes": 60, "how": "freeze"})]}, said("  target ")),
-    ("auth", {"world": [("setting", {"name": "key_delay_ms", "value": 8000})],
-              "warnings": (FIRST,)}, said("first contact")),
-    ("session", {"args": ("ssh", "web-1", "echo ready; sleep 60"), "warnings": (FIRST,)},
+    ("auth", {"world": [("setting", {"name": "key_delay_ms", "value": 8000})]},
+     said("; stored in")),
+    ("session", {"args": ("ssh", "web-1", "echo ready; sleep 60")},
      printed(b"ready")),
 )
 
@@ -624,7 +624,7 @@ for name, members, when in STAGES:
     row("interrupt-" + name, **members, quick=False, status=255, seconds=12,
         drive=interrupted(signal.SIGINT, when))
 for name, number in (("term", signal.SIGTERM), ("hangup", signal.SIGHUP)):
-    row(name + "-session", args=("ssh", "web-1", "echo ready; sleep 60"), warnings=(FIRST,),
+    row(name + "-session", args=("ssh", "web-1", "echo ready; sleep 60"),
         status=255, seconds=12, drive=interrupted(number, printed(b"ready")),
         check=client_closed)
     row(name + "-proxy", args=PROXY, status=1, seconds=12,
@@ -650,7 +650,7 @@ def escape(room, fd):
     os.write(fd, b"\r~.")
 
 
-SHELL = {"args": ("ssh", "-tt", "web-1"), "warnings": (FIRST,), "status": 255, "seconds": 12}
+SHELL = {"args": ("ssh", "-tt", "web-1"), "status": 255, "seconds": 12}
 
 row("terminal-interrupt", **SHELL, drive=on_terminal(send_signal(signal.SIGINT)))
 row("terminal-term", **SHELL, drive=on_terminal(send_signal(signal.SIGTERM)),
@@ -658,17 +658,16 @@ row("terminal-term", **SHELL, drive=on_terminal(send_signal(signal.SIGTERM)),
 row("terminal-hangup", **SHELL, drive=on_terminal(send_signal(signal.SIGHUP)),
     check=client_closed)
 row("terminal-escape", **SHELL, drive=on_terminal(escape), check=client_closed)
-row("terminal-dies", args=("ssh", "-tt", "web-1"), warnings=(FIRST,), seconds=12,
+row("terminal-dies", args=("ssh", "-tt", "web-1"), seconds=12,
     faults=[("expire", {"ms": 1500, "how": "drop"})], error="NET_RESET", stage="tunnel",
     cause=ENDPOINT, remedy="again", drive=on_terminal(lambda room, fd: None))
 
 # --- exit statuses and usage ----------------------------------------------------------------
 
-row("status-of-command", args=("ssh", "web-1", "exit 42"), status=42, warnings=(FIRST,))
-row("status-of-signal", args=("ssh", "web-1", "kill -TERM $$"), status=255, warnings=(FIRST,),
+row("status-of-command", args=("ssh", "web-1", "exit 42"), status=42)
+row("status-of-signal", args=("ssh", "web-1", "kill -TERM $$"), status=255,
     check=lambda _, result: need("killed by SIGTERM" in result.err, result.err[-200:]))
-row("status-not-found", args=("ssh", "web-1", "/nowhere/program"), status=127,
-    warnings=(FIRST,))
+row("status-not-found", args=("ssh", "web-1", "/nowhere/program"), status=127)
 
 for name, args, cause in (
         ("ssh-no-target", ("ssh",), "no target"),

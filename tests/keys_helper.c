@@ -102,7 +102,8 @@ static int line(const char *host)
 
     (void)read_key();
     eice_buf_init(&b, text, sizeof text);
-    eice_known_hosts_line(&b, eice_str_c(host), blob, blob_len);
+    eice_known_hosts_line(&b, eice_str_c(host), blob, blob_len,
+                          eice_str_c(""));
     printf("%.*s", (int)b.len, b.ptr);
     return b.overflow;
 }

@@ -393,7 +393,8 @@ static void test_host_length(void)
         memset(host, 'a', n);
         host[n] = 0;
         eice_buf_init(&b, text, sizeof text);
-        eice_known_hosts_line(&b, eice_str_c(host), k.blob, k.len);
+        eice_known_hosts_line(&b, eice_str_c(host), k.blob, k.len,
+                              eice_str_c(""));
         CHECK_INT(b.overflow, n > 300);
         eice_put_c(&b, "* " ED "\n");
         b.overflow = false;
@@ -447,17 +448,19 @@ static void test_line(void)
     size_t i;
 
     eice_buf_init(&b, memory, sizeof memory);
-    eice_known_hosts_line(&b, eice_str_c("[h]:2222"), k.blob, k.len);
+    eice_known_hosts_line(&b, eice_str_c("[h]:2222"), k.blob, k.len,
+                          eice_str_c(""));
     CHECK_STR(eice_buf_str(&b), "[h]:2222 " ED "\n");
     CHECK_INT(eice_known_hosts_check(eice_buf_str(&b), eice_str_c("[h]:2222"),
                                      k.blob, k.len, NULL), MATCH);
     for (i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         eice_buf_init(&b, memory, sizeof memory);
-        eice_known_hosts_line(&b, eice_str_c(bad[i]), k.blob, k.len);
+        eice_known_hosts_line(&b, eice_str_c(bad[i]), k.blob, k.len,
+                              eice_str_c(""));
         CHECK(b.overflow && b.len == 0);
     }
     eice_buf_init(&b, memory, sizeof memory);
-    eice_known_hosts_line(&b, eice_str_c("h"), "junk", 4);
+    eice_known_hosts_line(&b, eice_str_c("h"), "junk", 4, eice_str_c(""));
     CHECK(b.overflow && b.len == 0);
 }
 
@@ -1122,6 +1125,38 @@ static void test_console(void)
     }
 }
 
+/* The keys of the last block as lines, whole or not at all. */
+static void test_console_lines(void)
+{
+    static const char text[]
+        = "noise\r\n" KEYS(RSA "\r\n") "[  9.2] login: "
+          KEYS("[  9.2] x: " ED " root@ip\r\nssh-ed25519 AAAA\r\n"
+               EC " root@ip\r\n") "more";
+    static const char want[] = "i-1 " ED " console 1\ni-1 " EC " console 1\n";
+    const eice_str all = eice_str_c(text);
+    const eice_str block = eice_console_block(all);
+    char out[512];
+    size_t cap;
+    eice_buf b;
+
+    CHECK(eice_str_starts(block, "BEGIN SSH HOST KEY KEYS"));
+    CHECK(eice_console_block(block).len == block.len);
+    for (cap = 1; cap <= sizeof want + 16; cap++) {
+        eice_buf_init(&b, out, cap);
+        eice_console_lines(&b, cap % 2 == 0 ? all : block, eice_str_c("i-1"),
+                           eice_str_c("console 1"));
+        CHECK(!b.overflow && memcmp(out, want, b.len) == 0);
+        CHECK(b.len == 0 || out[b.len - 1] == '\n');
+    }
+    CHECK(b.len == sizeof want - 1);
+    eice_buf_init(&b, out, sizeof out);
+    eice_console_lines(&b, all, eice_str_c("a,b"), eice_str_c(""));
+    eice_console_lines(&b, eice_str_c(PRINTS("x: " PRINT "\r\n")),
+                       eice_str_c("i-1"), eice_str_c(""));
+    CHECK(b.len == 0 && !b.overflow);
+    CHECK(eice_console_block(eice_str_c("login: ")).len == 0);
+}
+
 static const test_case tests[] = {
     {"keys_fingerprint", test_fingerprint},
     {"keys_blob_and_line", test_blob_and_line},
@@ -1148,7 +1183,7 @@ static const test_case tests[] = {
     {"keys_passphrase", test_passphrase},
     {"keys_bcrypt", test_bcrypt},
     {"keys_aes", test_aes},
-    {"keys_console", test_console}
+    {"keys_console", test_console}, {"keys_console_lines", test_console_lines}
 };
 
 TEST_MAIN(tests)

@@ -92,6 +92,10 @@ def sshd(name, action="restart", **options):
     return "sshd", {"instance": name, "action": action, **options}
 
 
+OTHER_KEYS = """-----BEGIN SSH HOST KEY KEYS-----
+ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBERERERERERERERERERERERERERERERERERERERERER root@ip
+-----END SSH HOST KEY KEYS-----
+"""
 NO_FAULTS = ("clear-faults", {})
 
 
@@ -282,12 +286,16 @@ WORLDS = [
     world("no-common-cipher", "key-exchange", "allows nothing that eice can",
           r"allow one of these: offered were ([^,]+)", {"ops": [sshd("web-1", Ciphers=r"\1")]},
           ops=[sshd("web-1", Ciphers="3des-cbc")]),
-    world("host-key-changed", "host-key", "made anew", ": ssh-keygen -R i-.* -f", RUN, known="",
-          ops=[sshd("web-1", "new-host-key")]),
+    world("host-key-changed", "host-key", "made anew", "console.*: ssh-keygen -R i-.* -f", RUN,
+          known="", ops=[("boot", {"id": "web-1", "how": "reimage"})]),
+    world("host-key-changed-unseen", "host-key", "made anew", ": ssh-keygen -R i-.* -f", RUN,
+          known="", args=["--hostkey-policy", "tofu"], ops=[sshd("web-1", "new-host-key")]),
+    world("host-key-of-another", "host-key", "unknown", "shows other keys: do not connect",
+          {"ops": [instance("web-1", console=None)]}, ops=[instance("web-1", console=OTHER_KEYS)]),
     world("host-key-revoked", "host-key", "must not be trusted", "new host keys",
-          {"ops": [sshd("web-1", "new-host-key")]}, known="@revoked "),
-    world("host-key-unknown", "host-key", "unknown", "--hostkey-policy tofu",
-          {"args": ["--hostkey-policy", "tofu"]}, args=["--hostkey-policy", "strict"]),
+          {"ops": [("boot", {"id": "web-1", "how": "reimage"})]}, known="@revoked "),
+    world("host-key-unknown", "host-key", "unknown", "--hostkey-policy auto",
+          {"args": ["--hostkey-policy", "auto"]}, args=["--hostkey-policy", "strict"]),
     world("wrong-login", "key-accepted", "login ubuntu, not ec2-user", "^eice ssh -l ubuntu ",
           {**RUN, "args": ["-l", "ubuntu"]}, target=UBUNTU),
     world("no-package", "key-accepted", "without EC2 Instance Connect",

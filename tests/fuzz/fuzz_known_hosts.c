@@ -131,7 +131,7 @@ static void append(eice_str text, eice_str host, const key *k, finding f)
     eice_buf_init(&b, memory, cap);
     eice_put(&b, text);
     eice_put_byte(&b, '\n');
-    eice_known_hosts_line(&b, host, k->blob, k->len);
+    eice_known_hosts_line(&b, host, k->blob, k->len, eice_str_c(""));
     if (!b.overflow) {
         after = look(eice_buf_str(&b), host, k);
         require(after.verdict == (f.verdict == EICE_HOSTKEY_REVOKED

@@ -87,8 +87,9 @@ static const option options[] = {
      SET_VERBOSE, AT(verbose), 0, 0},
     {'q', "quiet", NULL, NULL, "errors only", SET_FLAG, AT(quiet), 0, 0},
     {'h', "help", NULL, NULL, "this text", SET_HELP, 0, 0, 0},
-    {0, "hostkey-policy", "P", "ssh cp forward serial doctor enroll",
-     "tofu (default), console, strict, off: what about unknown host keys",
+    {0, "hostkey-policy", "P",
+     "ssh cp forward serial doctor enroll ssh-config policy",
+     "auto (default), console, tofu, strict, off: unknown host keys",
      SET_POLICY, AT(conn.policy), 0, 0},
     {0, "host-key", "SHA256:...", "ssh cp forward serial",
      "the only host key accepted", SET_TEXT, AT(conn.host_key), 0, 0},
@@ -107,9 +108,9 @@ static const option options[] = {
     {0, "key-type", "TYPE", "ssh cp forward serial doctor enroll proxy",
      "of the key made for the login: ed25519 (default), rsa (FIPS hosts)",
      SET_KEY_TYPE, AT(conn.key_type), 0, 0},
-    {0, "known-hosts", "FILE", "ssh cp forward serial ssh-config doctor enroll",
-     "host keys", SET_TEXT,
-     AT(conn.known_hosts), 0, 0},
+    {0, "known-hosts", "FILE",
+     "ssh cp forward serial ssh-config doctor enroll proxy", "host keys",
+     SET_TEXT, AT(conn.known_hosts), 0, 0},
     {'l', "user", "NAME",
      "ssh forward push-key ssh-config doctor policy enroll",
      "login on the instance (ec2-user)",
@@ -489,10 +490,11 @@ static int set_policy(cli *c, const char *value)
         const char *word;
         eice_policy policy;
     } words[] = {
+        {"auto", EICE_POLICY_AUTO},        {"console", EICE_POLICY_CONSOLE},
         {"tofu", EICE_POLICY_TOFU},        {"strict", EICE_POLICY_STRICT},
         {"off", EICE_POLICY_OFF},          {"accept-new", EICE_POLICY_TOFU},
         {"yes", EICE_POLICY_STRICT},       {"no", EICE_POLICY_OFF},
-        {"ask", EICE_POLICY_TOFU},         {"console", EICE_POLICY_CONSOLE},
+        {"ask", EICE_POLICY_AUTO},
     };
     size_t i;
 
@@ -502,7 +504,7 @@ static int set_policy(cli *c, const char *value)
             return -1;
         }
     }
-    return cli_usage_error(c, "no such host key policy (tofu, console, "
+    return cli_usage_error(c, "no such host key policy (auto, console, tofu, "
                               "strict, off)",
                            value);
 }

@@ -126,9 +126,6 @@ typedef struct cli {
     bool all;              /* doctor --all */
     const char *sort;      /* ls, endpoint ls: a column, - before it for -r */
     bool reverse;
-    /* Unknown host keys under EICE_POLICY_ASK; NULL refuses them. `user` is
-     * this cli. */
-    bool (*host_key)(void *user, eice_str host, eice_str blob);
     int argc;              /* operands */
     char **argv;
 } cli;

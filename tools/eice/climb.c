@@ -151,24 +151,13 @@ static void run_whoami(climber *k)
     out[strcspn(out, "\r\n")] = 0;
 }
 
-/* It may be used to look, but is not stored. */
-static bool unseen_host_key(void *user, eice_str host, eice_str blob)
-{
-    (void)user;
-    (void)host;
-    (void)blob;
-    return true;
-}
-
 static bool connect_target(climber *k)
 {
     doctor *d = &k->d;
     cli *c = k->c;
 
     c->conn.goal = EICE_GOAL_SSH;
-    if (c->conn.policy == EICE_POLICY_TOFU) {
-        c->conn.policy = EICE_POLICY_ASK;
-    }
+    c->conn.store_nothing = true;
     if (c->conn.endpoint_id == NULL && d->f.endpoint_id[0] != 0) {
         c->conn.endpoint_id = d->f.endpoint_id;
     }
@@ -236,7 +225,6 @@ int cli_doctor(cli *c)
     }
     cli_split_user(c, &c->argv[0]);
     c->conn.target = c->argv[0];
-    c->host_key = unseen_host_key;
     k->c = c;
     k->d.c = c;
     k->d.user = c->conn.user != NULL ? c->conn.user : "ec2-user";

@@ -837,7 +837,10 @@ static verdict look_host_key(const doctor *d, finding *f)
     if (d->error.code == EICE_E_HOST_KEY_CHANGED) {
         because(f, "the instance was made anew, or its host keys were, or "
                    "another machine answers in its place");
-        mend(f, "if the new key is right (--hostkey-policy console asks its "
+        if (d->error.remedy[0] != 0) { /* the console has spoken */
+            return stage_or(d, f, EICE_STAGE_HOSTKEY);
+        }
+        mend(f, "if the new key is right (--hostkey-policy auto asks its "
                 "console): ssh-keygen -R %s -f ",
              d->f.id);
         if (path != NULL) {

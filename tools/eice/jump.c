@@ -43,6 +43,7 @@ static void hop_defaults(const cli *c, eice_conn_opts *o)
     o->port = 0;
     o->private_ip = NULL;
     o->host_key_alias = NULL;
+    o->host_key = NULL;
 }
 
 static bool open_hop(cli_run *r, const eice_conn_opts *o)

@@ -400,9 +400,10 @@ static int host_name(cli *c)
 
 static const char *policy_word(eice_policy policy)
 {
-    return policy == EICE_POLICY_STRICT ? "true"
-           : policy == EICE_POLICY_OFF  ? "false"
-                                        : "accept-new";
+    return policy == EICE_POLICY_STRICT || policy == EICE_POLICY_CONSOLE
+               ? "true"
+           : policy == EICE_POLICY_OFF ? "false"
+                                       : "accept-new";
 }
 
 static const char *escape_word(const cli *c, char *text)

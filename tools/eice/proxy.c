@@ -269,6 +269,7 @@ int cli_proxy(cli *c)
     memset(&a, 0, sizeof a);
     a.fd = -1;
     c->conn.goal = EICE_GOAL_TUNNEL;
+    c->conn.tunnel_pins = cli_given(c, &c->conn.known_hosts);
     c->conn.port = (uint16_t)port;
     if (c->push != NULL || c->agent_socket != NULL) {
         if (!key_line(c, &a, user, sizeof user, line, sizeof line)) {

@@ -95,8 +95,6 @@ bool cli_run_begin(cli_run *r, cli *c)
     o.resolv_conf = getenv("EICE_RESOLV_CONF");
     o.hosts = getenv("EICE_HOSTS");
     o.family = c->family;
-    o.host_key = c->host_key;
-    o.user = c;
     r->c = c;
     r->x = eice_posix_new(&o, &e);
     if (r->x == NULL) {

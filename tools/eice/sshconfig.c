@@ -86,6 +86,10 @@ void cli_put_stanza(const cli *c, eice_buf *b, const char *host,
 {
     const bool plain = host[strspn(host, PLAIN "*?! ")] == 0
                        && (id == NULL || strchr(host, ' ') == NULL);
+    const eice_policy policy = c->conn.policy;
+    const char *known = c->conn.known_hosts != NULL
+                            ? c->conn.known_hosts
+                            : "~/.local/state/eice/known_hosts";
 
     eice_put_c(b, plain ? "Host " : "Host \"");
     for (; *host != 0; host++) {
@@ -104,14 +108,20 @@ void cli_put_stanza(const cli *c, eice_buf *b, const char *host,
         put_value(b, "IdentityFile", c->identity);
         eice_put_c(b, "    IdentitiesOnly yes\n");
     }
-    put_value(b, "UserKnownHostsFile",
-              c->conn.known_hosts != NULL
-                  ? c->conn.known_hosts
-                  : "~/.local/state/eice/known_hosts");
-    eice_put_c(b, "    StrictHostKeyChecking accept-new\n    ProxyCommand");
+    put_value(b, "UserKnownHostsFile", known);
+    eice_putf(b, "    StrictHostKeyChecking %s\n    ProxyCommand",
+              policy == EICE_POLICY_OFF ? "no"
+              : policy == EICE_POLICY_STRICT || policy == EICE_POLICY_CONSOLE
+                  ? "yes"
+                  : "accept-new");
     put_program(c, b);
     cli_put_options(c, b);
-    eice_put_c(b, " proxy --push %r");
+    eice_put_c(b, " proxy");
+    if (policy == EICE_POLICY_AUTO || policy == EICE_POLICY_CONSOLE) {
+        eice_put_c(b, " --known-hosts");
+        cli_put_word(b, known);
+    }
+    eice_put_c(b, " --push %r");
     if (c->identity != NULL) {
         eice_put_c(b, ":");
         put_quoted(b, c->identity);

@@ -232,6 +232,8 @@ static void point(why *w, const cli *c)
         || w->e->stage < EICE_STAGE_CREDENTIALS
         || w->e->stage > EICE_STAGE_AUTH || w->e->code == EICE_E_AMBIGUOUS
         || w->e->code == EICE_E_TUNNEL_EXPIRED
+        || (w->e->stage == EICE_STAGE_HOSTKEY
+            && w->e->remedy[0] != 0) /* the console has said all there is */
         || cli_contains(w->e->remedy, "eice doctor")) {
         return;
     }
