@@ -26,20 +26,24 @@
 #define vfprintf small_vfprintf
 #define vsnprintf small_vsnprintf
 #define getpwuid small_getpwuid
+#define strerror small_strerror
 int small_printf(const char *format, ...);
 int small_fprintf(FILE *file, const char *format, ...);
 int small_snprintf(char *text, size_t cap, const char *format, ...);
 int small_vfprintf(FILE *file, const char *format, va_list args);
 int small_vsnprintf(char *text, size_t cap, const char *format, va_list args);
 struct passwd *small_getpwuid(uid_t uid);
+char *small_strerror(int number);
 #include "../tools/musl/getpwuid.c"
 #include "../tools/musl/printf.c"
+#include "../tools/musl/strerror.c"
 #undef printf
 #undef fprintf
 #undef snprintf
 #undef vfprintf
 #undef vsnprintf
 #undef getpwuid
+#undef strerror
 
 #undef stdin
 #undef stdout
@@ -288,6 +292,30 @@ static void test_musl_clock(void)
 }
 
 /* Accounts that only another name service knows are left out. */
+/* Most words differ from glibc's; that both know the number, and that no two
+ * have the same words, is seen. */
+static void test_musl_errors(void)
+{
+    static const unsigned char all[] = {ERRORS(NUMBER)};
+    size_t i;
+    size_t k;
+
+    for (i = 0; i < sizeof all; i++) {
+        CHECK(strstr(strerror(all[i]), "Unknown") == NULL);
+        for (k = 0; k < i; k++) {
+            CHECK(strcmp(small_strerror(all[i]), small_strerror(all[k])));
+        }
+    }
+    CHECK_TEXT(small_strerror(EPERM), strerror(EPERM));
+    CHECK_TEXT(small_strerror(ECONNREFUSED), strerror(ECONNREFUSED));
+    CHECK_TEXT(small_strerror(ENOMEDIUM), strerror(ENOMEDIUM));
+    CHECK_TEXT(small_strerror(ENOSPC), strerror(ENOSPC));
+    CHECK_TEXT(small_strerror(EDQUOT), "Quota exceeded");
+    CHECK_TEXT(small_strerror(0), "No error information");
+    CHECK_TEXT(small_strerror(-1), "No error information");
+    CHECK_TEXT(small_strerror(4000), "No error information");
+}
+
 static void test_musl_passwd(void)
 {
     unsigned seen = 0;
@@ -321,6 +349,7 @@ static const test_case tests[] = {
     {"musl: stdout and stderr", test_musl_standard},
     {"musl: clock", test_musl_clock},
     {"musl: passwd", test_musl_passwd},
+    {"musl: errors", test_musl_errors},
 };
 
 TEST_MAIN(tests)
