@@ -29228,8 +29228,7 @@ EICEI_PRIVATE void eicei_prompt_begin(eicei_peer *p)
 EICEI_PRIVATE void eicei_process_begin(eicei_peer *p, char *const *argv)
 {
     (void)argv;
-    eicei_job_fail(p, "this program was built without processes "
-                      "(EICE_NO_PROCESS)");
+    eicei_job_fail(p, "left out of this program by EICE_NO_PROCESS");
 }
 
 #else

@@ -168,7 +168,7 @@ def a_build_without_processes(w):
            os.path.join(ROOT, "build/deps/include"), source, bearssl, "-o", w.path("test_program")],
           seconds=120).expect(0, "compiler")
     said = w.run([w.path("test_program")], env=process(w, "touch $HOME/was-run")).expect(0).text
-    contains(said, "built without processes (EICE_NO_PROCESS)", "error")
+    contains(said, "credential_process: left out of this program by EICE_NO_PROCESS", "error")
     check(not os.path.exists(w.path("was-run")), "it was run")
 
 
