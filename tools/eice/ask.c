@@ -123,6 +123,7 @@ static bool ask_at(int fd, const char *prompt, char *out, size_t cap)
 static bool ask_program(const char *program, const char *prompt, char *out,
                         size_t cap)
 {
+    const char *const words[] = {program, prompt, NULL};
     size_t n = 0;
     ssize_t got = 1;
     int status = -1;
@@ -138,7 +139,7 @@ static bool ask_program(const char *program, const char *prompt, char *out,
         close(ends[0]);
         close(ends[1]);
         signal(SIGPIPE, SIG_DFL);
-        execlp(program, program, prompt, (char *)NULL);
+        execvp(program, (char *const *)(const void *)words);
         _exit(127);
     }
     close(ends[1]);
