@@ -34,6 +34,12 @@ int small_vfprintf(FILE *file, const char *format, va_list args);
 int small_vsnprintf(char *text, size_t cap, const char *format, va_list args);
 struct passwd *small_getpwuid(uid_t uid);
 char *small_strerror(int number);
+#define atexit small_atexit
+int small_atexit(void (*function)(void));
+#define __funcs_on_exit small_funcs_on_exit
+#include "../tools/musl/atexit.c"
+#undef atexit
+#undef __funcs_on_exit
 #include "../tools/musl/getpwuid.c"
 #include "../tools/musl/printf.c"
 #include "../tools/musl/strerror.c"
@@ -291,6 +297,32 @@ static void test_musl_clock(void)
     CHECK(seconds - time(NULL) > -60);
 }
 
+static char test_exits[8];
+
+static void test_exit_a(void)
+{
+    strcat(test_exits, "a");
+}
+
+static void test_exit_b(void)
+{
+    strcat(test_exits, "b");
+}
+
+/* The last comes first, and none twice. */
+static void test_musl_exit(void)
+{
+    CHECK_INT(small_atexit(test_exit_a), 0);
+    CHECK_INT(small_atexit(test_exit_b), 0);
+    small_funcs_on_exit();
+    small_funcs_on_exit();
+    CHECK_TEXT(test_exits, "ba");
+    while (functions_count < MOST) {
+        CHECK_INT(small_atexit(test_exit_a), 0);
+    }
+    CHECK(small_atexit(test_exit_a) != 0);
+}
+
 /* Accounts that only another name service knows are left out. */
 /* Most words differ from glibc's; that both know the number, and that no two
  * have the same words, is seen. */
@@ -350,6 +382,7 @@ static const test_case tests[] = {
     {"musl: clock", test_musl_clock},
     {"musl: passwd", test_musl_passwd},
     {"musl: errors", test_musl_errors},
+    {"musl: exit", test_musl_exit},
 };
 
 TEST_MAIN(tests)
