@@ -232,6 +232,9 @@ def all_rungs(w):
     equal(result.status, 8, "status")
     equal([r["rung"] for r in report["rungs"]], RUNGS, "the rungs")
     equal(verdicts(report, "fail")[0]["rung"], "groups-in", "the first")
+    equal([r["cause"] for r in verdicts(report, "fail")],
+          ["a security group of the instance is closed",
+           "a security group is closed, as said above"], "the one cause")
 
 
 @test
@@ -288,6 +291,14 @@ def may_carry_out(break_):
 
 for way in (closed, without_endpoint, six, failed):
     test(may_carry_out(way))
+
+
+@test
+def may_not_tag(w):
+    """What enroll makes carries a tag, which takes a permission of its own."""
+    w.sim.ctl("policy", credential="admin", document=without("ec2:CreateTags"))
+    found = verdicts(doctor(w, {**PLAIN, "target": "lonely"})[1], "fail")[0]
+    matches(found["may_not"], "ec2:CreateTags .*denied by statement Never", "why not")
 
 
 def without(*actions):

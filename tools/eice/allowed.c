@@ -42,6 +42,13 @@ void cli_dry_run(cli_call *a, eice_op op, const char *on, const char *peer,
         eice_param(&a->params, "Tag.1.Value", eice_str_c("check"));
     } else if (op == EICE_OP_MODIFY_ENDPOINT) {
         eice_param(&a->params, "IpAddressType", eice_str_c(peer));
+    } else if (op == EICE_OP_CREATE_ENDPOINT && peer[0] != 0) {
+        eice_param(&a->params, "TagSpecification.1.ResourceType",
+                   eice_str_c("instance-connect-endpoint"));
+        eice_param(&a->params, "TagSpecification.1.Tag.1.Key",
+                   eice_str_c(peer));
+        eice_param(&a->params, "TagSpecification.1.Tag.1.Value",
+                   eice_str_c("eice"));
     }
 }
 

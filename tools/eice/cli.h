@@ -298,8 +298,9 @@ void cli_call_end(cli_call *a);
 
 /* Begins a call that asks whether an operation would be allowed: `on` a
  * subnet, endpoint, group or instance. `peer` is the group to be let in or
- * out, or the address type of an endpoint. Operations that only read need
- * neither. */
+ * out, the address type of an endpoint, or the tag one is made with ("" is
+ * none). Operations that only read need neither. */
+#define CLI_TAG "eice.h:created-by" /* on all that enroll makes */
 void cli_dry_run(cli_call *a, eice_op op, const char *on, const char *peer,
                  unsigned port);
 /* Makes it: 1 yes, 0 no (a->call.error and a->why say more), -1 another

@@ -295,7 +295,7 @@ static verdict no_endpoint(const doctor *d, finding *f)
              eice_item_get(&a->items[0], "vpcId", vpc, sizeof vpc));
     }
     because(f, "the VPC of the instance has no EC2 Instance Connect Endpoint");
-    needs(f, EICE_OP_CREATE_ENDPOINT, d->f.subnet, "");
+    needs(f, EICE_OP_CREATE_ENDPOINT, d->f.subnet, CLI_TAG);
     enroll(d, f);
     return V_FAIL;
 }
@@ -333,7 +333,7 @@ static verdict look_endpoint(const doctor *d, finding *f)
         || strncmp(state, "delete", 6) == 0) {
         because(f, "it is of no use%s%s", why[0] != 0 ? ": " : "", why);
         if (strcmp(state, "delete-in-progress") == 0) {
-            needs(f, EICE_OP_CREATE_ENDPOINT, d->f.subnet, "");
+            needs(f, EICE_OP_CREATE_ENDPOINT, d->f.subnet, CLI_TAG);
         } else {
             needs(f, EICE_OP_DELETE_ENDPOINT, id, "");
             mend(f, "%seice endpoint delete --yes --wait %s",
@@ -445,6 +445,16 @@ static verdict look_groups(const doctor *d, finding *f, bool egress)
          rule.peer);
     there(d, f);
     return V_FAIL;
+}
+
+/* Did a rung say so? */
+static bool groups_shut(const doctor *d)
+{
+    finding f;
+
+    memset(&f, 0, sizeof f);
+    return look_groups(d, &f, true) == V_FAIL
+           || look_groups(d, &f, false) == V_FAIL;
 }
 
 static verdict look_groups_out(const doctor *d, finding *f)
@@ -783,7 +793,9 @@ static verdict look_target(const doctor *d, finding *f)
     if (d->error.code != EICE_E_TARGET_UNREACHABLE) {
         return failed_with(f, &d->error);
     }
-    if (f->ms < 2500) {
+    if (groups_shut(d)) { /* with --all */
+        because(f, "a security group is closed, as said above");
+    } else if (f->ms < 2500) {
         because(f, "nothing listens on port %u of the instance", d->port);
         mend(f, "start sshd there (eice serial %s), or use the port it has "
                 "(-p)",

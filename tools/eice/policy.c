@@ -444,7 +444,8 @@ static int ask(policy *p, cli_run *r, eice_str action, cli_call *a)
     if (op == EICE_OP_COUNT || (changes && p->count == 0)) {
         return -1;
     }
-    cli_dry_run(a, op, object_of(op, s), s->group, 22);
+    cli_dry_run(a, op, object_of(op, s),
+                op == EICE_OP_CREATE_ENDPOINT ? "" : s->group, 22);
     return cli_allowed(r, a);
 }
 
