@@ -632,9 +632,12 @@ def progress(w):
 
 @test
 def region_by_hand(w):
-    """Another Region than the configured one."""
+    """Another Region than the configured one; another size of the window is no answer."""
     with w.terminal("enroll", env=environment(w, AWS_REGION="eu-central-1")) as t:
         t.expect(r"Region, . for a list \[eu-central-1\]: ")
+        t.resize(90, 30, t.process.pid)
+        t.resize(100, 30, t.process.pid)
+        t.drain(0.2)
         t.send("eu-west-1\n")
         t.expect("type to filter")
         t.send("lonely")

@@ -266,6 +266,8 @@ bool cli_run_wait(cli_run *r);
 /* One turn of the loop: `extra` descriptors of the caller are polled too. */
 struct pollfd;
 void cli_run_turn(cli_run *r, struct pollfd *extra, size_t count);
+/* Waits until there is something to read; false: a signal asks to end. */
+bool cli_readable(int fd);
 /* Reports the connection's error, if any; true when there was none. */
 bool cli_run_good(cli_run *r);
 /* Says which signal ended it. */
@@ -519,6 +521,8 @@ void cli_point(const cli *c, const eice_conn *conn, eice_error *e);
 /* ---- config.c ---------------------------------------------------------- */
 
 bool cli_config_path(char *out, size_t cap);
+/* A text for as long as the program runs; NULL without memory. */
+const char *cli_keep(eice_str text);
 /* What the file says of the target, as far as no option says otherwise. */
 void cli_config_apply(cli *c);
 /* A value of a section; false, and "": it has none. */

@@ -28,6 +28,24 @@ static const struct {
     KEY("private-ip", private_ip),
 };
 
+const char *cli_keep(eice_str text)
+{
+    static struct kept {
+        struct kept *before;
+        char text[1];
+    } *all;
+    struct kept *k = (struct kept *)malloc(sizeof *k + text.len);
+
+    if (k == NULL) {
+        return NULL;
+    }
+    memcpy(k->text, text.ptr, text.len);
+    k->text[text.len] = 0;
+    k->before = all;
+    all = k;
+    return k->text;
+}
+
 /* What an option has set stays. */
 static void set_key(cli *c, eice_str name, eice_str value)
 {
@@ -39,7 +57,7 @@ static void set_key(cli *c, eice_str name, eice_str value)
         if (eice_str_is(name, keys[i].name)
             && (*at == NULL || keys[i].offset == 0
                 || strcmp(keys[i].name, "target") == 0)) {
-            *at = strndup(value.ptr, value.len);
+            *at = cli_keep(value);
         }
     }
 }

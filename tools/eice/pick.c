@@ -48,7 +48,7 @@ bool cli_prompt(const char *question, const char *otherwise, char *out,
     }
     fputs(": ", stderr);
     fflush(stderr);
-    if (fgets(line, sizeof line, stdin) == NULL) {
+    if (!cli_readable(STDIN_FILENO) || fgets(line, sizeof line, stdin) == NULL) {
         fputc('\n', stderr);
         return false;
     }
@@ -212,7 +212,7 @@ static int read_key(void)
     unsigned char b[3];
     struct pollfd more;
 
-    if (read(STDIN_FILENO, b, 1) != 1) {
+    if (!cli_readable(STDIN_FILENO) || read(STDIN_FILENO, b, 1) != 1) {
         return KEY_END;
     }
     if (b[0] != 27) {

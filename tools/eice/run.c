@@ -77,6 +77,32 @@ static void signals_read(cli_run *r)
     }
 }
 
+/* A signal is put back for the loop; a terminal of another size, or one that
+ * is ours again, is no reason to end. */
+bool cli_readable(int fd)
+{
+    struct pollfd p[2];
+    unsigned char byte;
+
+    for (;;) {
+        p[0].fd = fd;
+        p[1].fd = signal_pipe[0];
+        p[0].events = p[1].events = POLLIN;
+        p[0].revents = p[1].revents = 0;
+        if (poll(p, 2, -1) < 0 && errno != EINTR) {
+            return false;
+        }
+        if (p[1].revents != 0 && read(signal_pipe[0], &byte, 1) == 1
+            && byte != SIGWINCH && byte != SIGCONT) {
+            on_signal(byte);
+            return false;
+        }
+        if (p[0].revents != 0) {
+            return true;
+        }
+    }
+}
+
 static void signals_ready(void *user, int fd, int revents)
 {
     (void)fd;

@@ -57,8 +57,9 @@ static bool pick_items(enrolling *w, const cli_call *a, const cli_column *column
     good = good && !w->left;
     for (i = 0; good && i < a->count && out->count < CLI_WORDS; i++) {
         if (chosen[i]) {
-            out->list[out->count++] = strdup(
-                eice_item_get(&a->items[i], columns[0].path, id, sizeof id));
+            out->list[out->count] = cli_keep(eice_str_c(
+                eice_item_get(&a->items[i], columns[0].path, id, sizeof id)));
+            out->count += out->list[out->count] != NULL;
         }
     }
     free(chosen);
@@ -297,7 +298,7 @@ static bool ask_tags(enrolling *w)
             break;
         }
         if (answer[0] != '=' && strchr(answer, '=') != NULL) {
-            tags->list[tags->count] = strdup(answer);
+            tags->list[tags->count] = cli_keep(eice_str_c(answer));
             tags->count += tags->list[tags->count] != NULL;
         }
     }
