@@ -13,7 +13,7 @@ sys.path.insert(0, os.path.join(ROOT, "tools"))
 from sim import Simulator  # noqa: E402  (needs the path set above)
 
 EICE = os.path.join(ROOT, "build/eice")
-LIMIT = 512_000
+LIMIT = 506_000
 TUNNEL = os.path.join(ROOT, "build/tunnel")
 TUNNEL_LIMIT = 170_000
 
