@@ -4,16 +4,20 @@
     tests/e2e_policy.py [--eice PROGRAM] [name …]
 """
 
+import contextlib
 import copy
 import json
 import re
+import socket
+import subprocess
 import sys
 
-from e2elib import check, contains, equal, eventually, main, test
+from e2elib import Skip, check, contains, equal, eventually, main, need, test
 
 WEB, DB = "i-0123456789abcdef0", "i-0123456789abcdef2"
 MAIN = "eice-0a1b2c3d4e5f60718"
 ARN = "arn:aws:ec2:eu-west-1:123456789012:"
+USES = ("ssh", "forward", "doctor", "enroll", "serial")
 
 
 def printed(w, *words):
@@ -100,6 +104,180 @@ def for_enroll(w):
     enough_and_no_more(w, printed(w, "--for", "enroll", "lonely"), works)
 
 
+@test(seconds=90)
+def enrolled_without(w):
+    """--no-rules and --no-test need less, --undo something else."""
+    w.sim.ctl("setting", name="endpoint_create_ms", value=50)
+    w.sim.ctl("setting", name="endpoint_delete_ms", value=50)
+    w.eice("enroll", "--yes", "--no-test", "lonely").expect(0)
+    made, policies = w.sim.world.snapshot()
+
+    def works(*words, world):
+        def body():
+            _, now = w.sim.world.snapshot()
+            w.sim.world.restore((copy.deepcopy(world), {**policies, **now}))
+            result = w.eice("enroll", "--yes", *words, "lonely")
+            return result.status == 0, result.err
+        return body
+    for words, world in ((["--no-rules", "--no-test"],
+                          {**w.original[0], "service_linked_role": False}), (["--undo"], made)):
+        document = printed(w, "--for", "enroll", *words, "lonely")
+        enough_and_no_more(w, document, works(*words, world=world))
+        load(w, document)
+    sids = [s["Sid"] for s in printed_as_admin(w, "--for", "enroll", "--no-rules", "--no-test")]
+    equal(sids, ["Find", "FindEndpoint", "Endpoint", "ServiceRole"], "statements")
+
+
+def printed_as_admin(w, *words):
+    load(w, {"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Action": "*", "Resource": "*"}]})
+    return printed(w, *words)["Statement"]
+
+
+@test(seconds=60)
+def for_forward(w):
+    """A port of the instance through SSH, and Remote Desktop's through a tunnel of its own."""
+    w.sim.ctl("instance", id=WEB, targets={"22": "sshd", "3389": "source:5"})
+
+    there = f"0:127.0.0.1:{w.sshd('web-1')['port']}"
+
+    def works():
+        process = w.spawn("forward", "web-1", "0:3389", there, stderr=subprocess.PIPE)
+        try:
+            ports = []
+            while len(ports) < 2 and (line := process.stderr.readline()):
+                ports += re.findall(rb"port (\d+)", line)
+            if len(ports) < 2:
+                return False, line
+            got = []
+            for port in ports:
+                got.append(b"")
+                at = ("127.0.0.1", int(port))
+                with contextlib.suppress(OSError), socket.create_connection(at) as sock:
+                    sock.settimeout(10)
+                    got[-1] = sock.recv(5)
+            return all(got), got
+        finally:
+            process.terminate()
+            process.communicate(timeout=15)
+    enough_and_no_more(w, printed(w, "--for", "forward", "web-1"), works)
+
+
+@test(seconds=60)
+def host_keys_from_the_console(w):
+    """A statement where the option demands the console, none where it is only tried."""
+    def works():
+        result = w.eice("ssh", "--known-hosts", "/dev/null", "--hostkey-policy", "console",
+                        "web-1", "true")
+        return result.status == 0, result.err
+    document = printed(w, "--hostkey-policy", "console", "web-1")
+    equal(statement(document, "HostKeys")["Resource"], [f"{ARN}instance/{WEB}"], "whose console")
+    for use in USES:
+        check("Console" + "Output" not in w.eice("policy", "--for", use, "web-1").text, use)
+    enough_and_no_more(w, document, works)
+
+
+def without(document, sid, key):
+    less = copy.deepcopy(document)
+    tests = statement(less, sid)["Condition"]
+    for test_name in [name for name in tests if key in tests[name]]:
+        del tests[test_name][key]
+        if not tests[test_name]:
+            del tests[test_name]
+    return less
+
+
+CONDITIONS = (
+    ("Key", "ec2:osuser", ["push-key", "-l", "ubuntu", "web-1", "KEY"]),
+    ("Tunnel", "ec2-instance-connect:remotePort", ["proxy", "web-1", "3389"]),
+    ("Tunnel", "ec2-instance-connect:privateIpAddress",
+     ["--private-ip", "10.20.1.24", "proxy", "web-1"]),
+    ("Tunnel", "ec2-instance-connect:maxTunnelDuration",
+     ["--max-tunnel-duration", "601", "proxy", "web-1"]),
+)
+
+
+@test(seconds=60)
+def conditions_bite(w):
+    """What another login, port, address or a longer tunnel needs is refused by that condition and
+    by nothing else: without it, it is allowed."""
+    key = w.path("test_id")
+    w.run([need("ssh-keygen", "openssh-client"), "-q", "-t", "ed25519", "-N", "", "-f",
+           key]).expect(0)
+    w.sim.ctl("instance", id=WEB, targets={"22": "source:5", "3389": "source:5"})
+    w.sim.ctl("instance", id="i-0123456789abcdef1", targets={"22": "source:5"})
+    document = printed(w, "--max-tunnel-duration", "600", "web-1")
+    for sid, name, words in CONDITIONS:
+        words = [word.replace("KEY", key + ".pub") for word in words]
+        if "601" not in words:
+            words = ["--max-tunnel-duration", "600", *words]
+        load(w, document)
+        check(name in json.dumps(statement(document, sid)), name)
+        refused = w.eice(*words, data=b"").expect(1, name)
+        contains(refused.err, "ec2-instance-connect:", name)
+        load(w, without(document, sid, name))
+        w.eice(*words, data=b"").expect(0, f"without {name}")
+
+
+@test(seconds=60)
+def by_tag(w):
+    """Whatever carries the tag: a condition in the place of ids, addresses and endpoints."""
+    w.sim.world.instance("web-1")["tags"] = {"Team": "blue"}
+    w.sim.world.instance("db 1 (primary)")["tags"] = {"Team": "red"}
+    document = printed(w, "tag:Team=blue", "tag:Team=green")
+    key, tunnel = statement(document, "Key"), statement(document, "Tunnel")
+    equal(key["Resource"], [ARN + "instance/*"], "instances")
+    equal(key["Condition"], {"StringEquals": {"ec2:osuser": ["ec2-user"], "aws:ResourceTag/Team":
+                                              ["blue", "green"]}}, "conditions")
+    equal(tunnel["Resource"], [ARN + "instance-connect-endpoint/*"], "endpoints")
+    check("IpAddress" not in tunnel["Condition"], "no address")
+
+    def works():
+        result = w.eice("ssh", "web-1", "true")
+        return result.status == 0, result.err
+    enough_and_no_more(w, document, works)
+    load(w, document)
+    contains(w.eice("ssh", "-l", "ec2-user", "db 1 (primary)", "true").expect(255).err,
+             "SendSSHPublicKey", "another tag")
+    for words in (["tag:Team=blue", "web-1"], ["web-1", "tag:Team=blue"],
+                  ["tag:Team=blue", "tag:Env=x"]):
+        contains(w.eice("policy", *words).expect(2).err, "the same key", f"{words}")
+
+
+@test
+def other_partitions(w):
+    """ARNs begin as that of the identity does."""
+    for partition in ("aws-cn", "aws-us-gov"):
+        body = ("<GetCallerIdentityResponse><GetCallerIdentityResult>"
+                f"<Arn>arn:{partition}:iam::123456789012:user/a</Arn><UserId>A</UserId>"
+                "<Account>123456789012</Account></GetCallerIdentityResult>"
+                "</GetCallerIdentityResponse>")
+        w.sim.ctl("fault", kind="raw", action="GetCallerIdentity", times=1, text=(
+            f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n{body}"))
+        document = printed(w)
+        equal(statement(document, "Key")["Resource"],
+              [f"arn:{partition}:ec2:eu-west-1:123456789012:instance/*"], partition)
+        equal(statement(document, "Tunnel")["Resource"],
+              [f"arn:{partition}:ec2:eu-west-1:123456789012:instance-connect-endpoint/*"],
+              partition)
+
+
+@test
+def size(w):
+    """More than AWS takes is warned of; blanks do not count."""
+    for words, wanted in ((["web-1"], ""), (["--for", "doctor", "web-1"], ""),
+                          (["-l", "u" * 31, *["tag:T=" + 100 * "x"] * 14], "2048"),
+                          (["tag:T=" + 500 * "x"] * 16, "no policy may have more than 6144")):
+        result = w.eice("policy", *words).expect(0)
+        n = len(re.sub(r"\s", "", result.text))
+        equal(bool(wanted), n > 2048, f"{n} characters")
+        if wanted:
+            contains(result.err, f"warning: {n} characters", "the number")
+        contains(result.err, wanted, "the limit")
+        terraform = w.eice("policy", "--format", "terraform", *words).expect(0)
+        equal(terraform.err, result.err, "of the policy that Terraform makes of it")
+
+
 @test
 def exact(w):
     """Names, addresses, login, port and duration of what was asked for, each once."""
@@ -127,31 +305,36 @@ def others_stay_out(w):
         contains(result.err, "hint: allow ec2-instance-connect:", f"{words}")
 
 
-def hcl(text):
-    """The blocks and attributes of a document that Terraform reads, as a policy."""
+def listed(value):
+    return value if isinstance(value, list) else [value]
+
+
+def from_terraform(text):
+    """The policy that Terraform makes of a document, which pyhcl reads."""
+    try:
+        import hcl
+    except ImportError:
+        raise Skip("install the package python3-pyhcl") from None
     document = []
-    for block in re.findall(r"^  statement \{\n(.*?)^  \}\n", text, re.S | re.M):
-        made = {"Effect": "Allow"}
-        plain = re.sub(r"^    condition \{\n.*?^    \}\n", "", block, flags=re.S | re.M)
-        names = {"sid": "Sid", "actions": "Action", "resources": "Resource"}
-        for name, value in re.findall(r"^    (\w+) = (.*)$", plain, re.M):
-            made[names[name]] = json.loads(value)
-        for condition in re.findall(r"^    condition \{\n(.*?)^    \}\n", block, re.S | re.M):
-            pairs = re.findall(r"^      (\w+) = (.*)$", condition, re.M)
-            one = {name: json.loads(value) for name, value in pairs}
-            made.setdefault("Condition", {})[one["test"]] = {one["variable"]: one["values"]}
+    for block in listed(hcl.loads(text)["data"]["aws_iam_policy_document"]["eice"]["statement"]):
+        made = {"Sid": block["sid"], "Effect": "Allow", "Action": block["actions"],
+                "Resource": block["resources"]}
+        for one in listed(block.get("condition", [])):
+            tests = made.setdefault("Condition", {}).setdefault(one["test"], {})
+            tests[one["variable"]] = one["values"]
+        equal(set(block) - {"sid", "actions", "resources", "condition"}, set(), "arguments")
         document.append(made)
     return {"Version": "2012-10-17", "Statement": document}
 
 
 @test
 def as_terraform(w):
-    for use in ("ssh", "forward", "doctor", "enroll", "serial"):
-        words = ["--for", use, "web-1"]
+    for words in (*(["--for", use, "web-1"] for use in USES), ["web-1", "db 1 (primary)"],
+                  ["--for", "enroll", "--undo"], ["--for", "enroll", "--no-rules", "--no-test"],
+                  ["--hostkey-policy", "console", "tag:Env=prod", "tag:Env=\"test\""]):
+        use = " ".join(words)
         text = w.eice("policy", "--format", "terraform", *words).expect(0).text
-        check(text.startswith('data "aws_iam_policy_document" "eice" {\n'), "the block")
-        equal(text.count("{"), text.count("}"), "braces")
-        equal(hcl(text), printed(w, *words), f"the same for {use}")
+        equal(from_terraform(text), printed(w, *words), f"the same for {use}")
 
 
 @test

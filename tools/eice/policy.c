@@ -1,6 +1,7 @@
 /* eice policy: the least that IAM has to allow for a use, with the names of
  * what it is used on. */
 #include "cli.h"
+#include "enroll.h"
 
 #define TARGETS 16
 
@@ -18,41 +19,69 @@ static const struct {
 typedef enum resource { ON_ALL, ON_ENDPOINTS, ON_INSTANCES } resource;
 
 /* Which conditions a statement carries. */
-typedef enum limits { NO_LIMIT, TUNNEL_LIMITS, LOGIN_LIMIT, ROLE_LIMIT } limits;
+typedef enum limits {
+    NO_LIMIT,
+    TUNNEL_LIMITS,
+    LOGIN_LIMIT,
+    ROLE_LIMIT,
+    MADE_LIMIT /* what carries the tag of enroll */
+} limits;
 
 #define CONNECTS (USE_SSH | USE_FORWARD | USE_DOCTOR | USE_ENROLL)
+
+/* When a use needs a statement: what its options say. */
+typedef enum needed {
+    ALWAYS,
+    WITH_CONSOLE, /* --hostkey-policy console */
+    WITH_RULES,   /* but for --no-rules */
+    WITH_LOGIN,   /* but for --no-test */
+    TO_MAKE,      /* but for --undo */
+    TO_UNDO
+} needed;
 
 typedef struct statement {
     const char *sid;
     unsigned uses;
     resource on;
     limits only;
+    needed when;
     const char *actions; /* blanks between them */
 } statement;
 
 static const statement statements[] = {
-    {"Find", CONNECTS | USE_SERIAL, ON_ALL, NO_LIMIT,
+    {"Find", CONNECTS | USE_SERIAL, ON_ALL, NO_LIMIT, ALWAYS,
      "ec2:DescribeInstances"},
-    {"FindEndpoint", CONNECTS, ON_ALL, NO_LIMIT,
+    {"FindEndpoint", CONNECTS, ON_ALL, NO_LIMIT, ALWAYS,
      "ec2:DescribeInstanceConnectEndpoints"},
-    {"Look", USE_DOCTOR | USE_ENROLL, ON_ALL, NO_LIMIT,
+    {"Look", USE_DOCTOR, ON_ALL, NO_LIMIT, ALWAYS,
      "ec2:DescribeSecurityGroups ec2:DescribeSubnets ec2:DescribeImages"},
-    {"LookAround", USE_DOCTOR, ON_ALL, NO_LIMIT,
+    {"Look", USE_ENROLL, ON_ALL, NO_LIMIT, WITH_RULES,
+     "ec2:DescribeSecurityGroups ec2:DescribeSubnets ec2:DescribeImages"},
+    {"LookAround", USE_DOCTOR, ON_ALL, NO_LIMIT, ALWAYS,
      "ec2:DescribeNetworkInterfaces ec2:DescribeNetworkAcls "
      "ec2:DescribeRouteTables"},
-    {"Endpoint", USE_ENROLL, ON_ALL, NO_LIMIT,
-     "ec2:CreateInstanceConnectEndpoint ec2:DeleteInstanceConnectEndpoint "
-     "ec2:CreateNetworkInterface ec2:CreateTags"},
-    {"Rules", USE_ENROLL, ON_ALL, NO_LIMIT,
-     "ec2:AuthorizeSecurityGroupIngress ec2:AuthorizeSecurityGroupEgress "
-     "ec2:RevokeSecurityGroupIngress ec2:RevokeSecurityGroupEgress"},
-    {"ServiceRole", USE_ENROLL, ON_ALL, ROLE_LIMIT,
+    {"Endpoint", USE_ENROLL, ON_ALL, NO_LIMIT, TO_MAKE,
+     "ec2:CreateInstanceConnectEndpoint ec2:CreateNetworkInterface "
+     "ec2:CreateTags"},
+    {"Rules", USE_ENROLL, ON_ALL, NO_LIMIT, WITH_RULES,
+     "ec2:AuthorizeSecurityGroupIngress ec2:AuthorizeSecurityGroupEgress"},
+    {"ServiceRole", USE_ENROLL, ON_ALL, ROLE_LIMIT, TO_MAKE,
      "iam:CreateServiceLinkedRole"},
-    {"Key", CONNECTS, ON_INSTANCES, LOGIN_LIMIT,
+    {"Look", USE_ENROLL, ON_ALL, NO_LIMIT, TO_UNDO,
+     "ec2:DescribeSecurityGroups"},
+    {"FindRules", USE_ENROLL, ON_ALL, NO_LIMIT, TO_UNDO,
+     "ec2:DescribeSecurityGroupRules"},
+    {"Undo", USE_ENROLL, ON_ALL, MADE_LIMIT, TO_UNDO,
+     "ec2:DeleteInstanceConnectEndpoint"},
+    {"UndoRules", USE_ENROLL, ON_ALL, NO_LIMIT, TO_UNDO,
+     "ec2:RevokeSecurityGroupIngress ec2:RevokeSecurityGroupEgress"},
+    {"HostKeys", CONNECTS, ON_INSTANCES, NO_LIMIT, WITH_CONSOLE,
+     "ec2:GetConsoleOutput"},
+    {"Key", CONNECTS, ON_INSTANCES, LOGIN_LIMIT, WITH_LOGIN,
      "ec2-instance-connect:SendSSHPublicKey"},
-    {"Tunnel", CONNECTS, ON_ENDPOINTS, TUNNEL_LIMITS,
+    {"Tunnel", CONNECTS, ON_ENDPOINTS, TUNNEL_LIMITS, WITH_LOGIN,
      "ec2-instance-connect:OpenTunnel"},
-    {"SerialKey", USE_SERIAL, ON_INSTANCES, NO_LIMIT,
+    {"SerialKey", USE_SERIAL, ON_INSTANCES, NO_LIMIT, ALWAYS,
      "ec2-instance-connect:SendSerialConsoleSSHPublicKey"},
 };
 
@@ -75,41 +104,52 @@ typedef struct policy {
     cli_identity who;
     subject subjects[TARGETS];
     size_t count;
+    char tag[160]; /* "aws:ResourceTag/KEY", where targets are tags */
+    eice_buf out;
     bool first; /* of the members of an object */
 } policy;
 
 /* ---- writing, as JSON or as HCL ---------------------------------------- */
 
-static void indent(unsigned depth)
+static void indent(policy *p, unsigned depth)
 {
-    printf("%*s", (int)(2 * depth), "");
+    for (; depth > 0; depth--) {
+        eice_put_c(&p->out, "  ");
+    }
 }
 
 /* "name": , or name = */
 static void name_of(policy *p, unsigned depth, const char *name)
 {
     if (!p->terraform && !p->first) {
-        putchar(',');
+        eice_put_byte(&p->out, ',');
     }
     if (!p->terraform || !p->first) {
-        putchar('\n');
+        eice_put_byte(&p->out, '\n');
     }
     p->first = false;
-    indent(depth);
-    printf(p->terraform ? "%s = " : "\"%s\": ", name);
+    indent(p, depth);
+    eice_putf(&p->out, p->terraform ? "%s = " : "\"%s\": ", name);
+}
+
+static void put_text(policy *p, const char *text)
+{
+    eice_put_byte(&p->out, '"');
+    eice_put_json(&p->out, eice_str_c(text));
+    eice_put_byte(&p->out, '"');
 }
 
 static void text_of(policy *p, unsigned depth, const char *name,
                     const char *value)
 {
     name_of(p, depth, name);
-    cli_json_text(stdout, value);
+    put_text(p, value);
 }
 
-static void item(bool *first, const char *text)
+static void item(policy *p, bool *first, const char *text)
 {
-    fputs(*first ? "[" : ", ", stdout);
-    cli_json_text(stdout, text);
+    eice_put_c(&p->out, *first ? "[" : ", ");
+    put_text(p, text);
     *first = false;
 }
 
@@ -123,9 +163,9 @@ static void words_of(policy *p, unsigned depth, const char *name,
     name_of(p, depth, name);
     while (rest.len > 0) {
         eice_copy_text(word, sizeof word, eice_str_cut(&rest, ' '));
-        item(&first, word);
+        item(p, &first, word);
     }
-    putchar(']');
+    eice_put_byte(&p->out, ']');
 }
 
 /* Each once: several targets may share an endpoint. */
@@ -153,7 +193,7 @@ static void each(policy *p, bool *first, size_t offset, const char *format)
             snprintf(text, sizeof text, "arn:%s:ec2:%s:%s:%s/%s", p->who.partition,
                      p->region, p->who.account, format, value);
         }
-        item(first, text);
+        item(p, first, text);
     }
 }
 
@@ -166,7 +206,7 @@ static void resources(policy *p, unsigned depth, const statement *s)
 
     name_of(p, depth, p->terraform ? "resources" : "Resource");
     if (s->on == ON_ALL) {
-        item(&first, "*");
+        item(p, &first, "*");
     } else {
         each(p, &first, s->on == ON_ENDPOINTS ? offsetof(subject, endpoint)
                                               : offsetof(subject, instance),
@@ -175,36 +215,36 @@ static void resources(policy *p, unsigned depth, const statement *s)
     if (first) {
         snprintf(text, sizeof text, "arn:%s:ec2:%s:%s:%s/*", p->who.partition,
                  p->region, p->who.account, kind);
-        item(&first, text);
+        item(p, &first, text);
     }
-    putchar(']');
+    eice_put_byte(&p->out, ']');
 }
 
 static void open_condition(policy *p, unsigned depth, const char *test,
                            const char *key)
 {
     if (p->terraform) {
-        putchar('\n');
-        indent(depth);
-        puts("condition {");
+        eice_put_byte(&p->out, '\n');
+        indent(p, depth);
+        eice_put_c(&p->out, "condition {\n");
         p->first = true;
         text_of(p, depth + 1, "test", test);
         text_of(p, depth + 1, "variable", key);
         name_of(p, depth + 1, "values");
     } else {
         name_of(p, depth + 1, test);
-        printf("{\"%s\": ", key);
+        eice_putf(&p->out, "{\"%s\": ", key);
     }
 }
 
 static void close_condition(policy *p, unsigned depth)
 {
-    putchar(']');
+    eice_put_byte(&p->out, ']');
     if (p->terraform) {
-        putchar('\n');
-        indent(depth);
+        eice_put_byte(&p->out, '\n');
+        indent(p, depth);
     }
-    putchar('}');
+    eice_put_byte(&p->out, '}');
 }
 
 static void ports_condition(policy *p, unsigned depth)
@@ -216,9 +256,9 @@ static void ports_condition(policy *p, unsigned depth)
                    "ec2-instance-connect:remotePort");
     snprintf(text, sizeof text, "%u",
              p->c->conn.port != 0 ? (unsigned)p->c->conn.port : 22u);
-    item(&first, text);
+    item(p, &first, text);
     if (p->use == USE_FORWARD) {
-        item(&first, "3389");
+        item(p, &first, "3389");
     }
     close_condition(p, depth);
 }
@@ -240,40 +280,73 @@ static void tunnel_conditions(policy *p, unsigned depth)
                    "ec2-instance-connect:maxTunnelDuration");
     first = true;
     snprintf(text, sizeof text, "%u", s != 0 ? (unsigned)s : 3600u);
-    item(&first, text);
+    item(p, &first, text);
+    close_condition(p, depth);
+}
+
+/* One more key of the same test, after the values of one. */
+static void next_key(policy *p, unsigned depth, const char *test,
+                     const char *key, bool *some)
+{
+    if (!*some || p->terraform) {
+        if (*some) {
+            close_condition(p, depth);
+        }
+        open_condition(p, depth, test, key);
+    } else {
+        eice_putf(&p->out, "], \"%s\": ", key);
+    }
+    *some = true;
+}
+
+static void equal_condition(policy *p, unsigned depth, const statement *s)
+{
+    const char *user = p->c->conn.user;
+    bool some = false;
+    bool first = true;
+    int i;
+
+    if (s->only == LOGIN_LIMIT) {
+        next_key(p, depth, "StringEquals", "ec2:osuser", &some);
+        item(p, &first, user != NULL ? user : "ec2-user");
+    } else if (s->only == MADE_LIMIT) {
+        next_key(p, depth, "StringEquals", "aws:ResourceTag/" ENROLL_TAG,
+                 &some);
+        item(p, &first, "eice");
+    } else if (s->only == ROLE_LIMIT) {
+        next_key(p, depth, "StringLike", "iam:AWSServiceName", &some);
+        item(p, &first, "ec2-instance-connect.amazonaws.com");
+    }
+    if (s->on == ON_INSTANCES && p->tag[0] != 0) {
+        next_key(p, depth, "StringEquals", p->tag, &some);
+        first = true;
+        for (i = 0; i < p->c->argc; i++) {
+            item(p, &first, strchr(p->c->argv[i], '=') + 1);
+        }
+    }
     close_condition(p, depth);
 }
 
 static void conditions(policy *p, unsigned depth, const statement *s)
 {
-    const char *user = p->c->conn.user;
-    bool first = true;
-
-    if (s->only == NO_LIMIT) {
+    if (s->only == NO_LIMIT
+        && !(s->on == ON_INSTANCES && p->tag[0] != 0)) {
         return;
     }
     if (!p->terraform) {
         name_of(p, depth, "Condition");
-        putchar('{');
+        eice_put_byte(&p->out, '{');
         p->first = true;
     }
     if (s->only == TUNNEL_LIMITS) {
         tunnel_conditions(p, depth);
     } else {
-        open_condition(p, depth,
-                       s->only == LOGIN_LIMIT ? "StringEquals" : "StringLike",
-                       s->only == LOGIN_LIMIT ? "ec2:osuser"
-                                              : "iam:AWSServiceName");
-        item(&first, s->only == ROLE_LIMIT
-                         ? "ec2-instance-connect.amazonaws.com"
-                     : user != NULL ? user
-                                    : "ec2-user");
-        close_condition(p, depth);
+        equal_condition(p, depth, s);
     }
     if (!p->terraform) {
-        putchar('\n');
-        indent(depth);
-        putchar('}');
+        eice_put_byte(&p->out, '\n');
+        indent(p, depth);
+        eice_put_byte(&p->out, '}');
     }
 }
 
@@ -281,43 +354,110 @@ static void put_statement(policy *p, const statement *s, bool last)
 {
     const unsigned depth = p->terraform ? 2 : 3;
 
-    indent(depth - 1);
-    puts(p->terraform ? "statement {" : "{");
+    indent(p, depth - 1);
+    eice_put_c(&p->out, p->terraform ? "statement {\n" : "{\n");
     p->first = true;
     if (p->terraform) {
         text_of(p, depth, "sid", s->sid);
     } else {
-        indent(depth);
-        printf("\"Sid\": \"%s\"", s->sid);
+        indent(p, depth);
+        eice_putf(&p->out, "\"Sid\": \"%s\"", s->sid);
         p->first = false;
         text_of(p, depth, "Effect", "Allow");
     }
     words_of(p, depth, p->terraform ? "actions" : "Action", s->actions);
     resources(p, depth, s);
     conditions(p, depth, s);
-    putchar('\n');
-    indent(depth - 1);
-    puts(p->terraform || last ? "}" : "},");
+    eice_put_byte(&p->out, '\n');
+    indent(p, depth - 1);
+    eice_put_c(&p->out, p->terraform || last ? "}\n" : "},\n");
 }
 
-static void put_policy(policy *p)
+/* Do this use and its options need it? */
+static bool wanted(const policy *p, const statement *s)
+{
+    const cli *c = p->c;
+    const bool undo = p->use == USE_ENROLL && c->undo;
+    const bool logs_in = !undo && !(p->use == USE_ENROLL && c->point.no_test);
+    bool yes = !undo; /* TO_MAKE */
+
+    switch (s->when) {
+    case ALWAYS:
+        yes = true;
+        break;
+    case WITH_CONSOLE:
+        yes = logs_in && c->conn.policy == EICE_POLICY_CONSOLE;
+        break;
+    case WITH_RULES:
+        yes = !undo && !c->point.no_rules;
+        break;
+    case WITH_LOGIN:
+        yes = logs_in;
+        break;
+    case TO_MAKE:
+        break;
+    case TO_UNDO:
+        yes = undo;
+        break;
+    }
+    return yes && (s->uses & p->use) != 0;
+}
+
+static void put_statements(policy *p)
 {
     size_t last = 0;
     size_t i;
 
     for (i = 0; i < STATEMENTS; i++) {
-        last = (statements[i].uses & p->use) != 0 ? i : last;
+        last = wanted(p, &statements[i]) ? i : last;
     }
-    fputs(p->terraform ? "data \"aws_iam_policy_document\" \"eice\" {\n"
+    eice_put_c(&p->out, p->terraform ? "data \"aws_iam_policy_document\" \"eice\" {\n"
                        : "{\n  \"Version\": \"2012-10-17\",\n"
-                         "  \"Statement\": [\n",
-          stdout);
+                         "  \"Statement\": [\n");
     for (i = 0; i < STATEMENTS; i++) {
-        if ((statements[i].uses & p->use) != 0) {
+        if (wanted(p, &statements[i])) {
             put_statement(p, &statements[i], i == last);
         }
     }
-    fputs(p->terraform ? "}\n" : "  ]\n}\n", stdout);
+    eice_put_c(&p->out, p->terraform ? "}\n" : "  ]\n}\n");
+}
+
+/* docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html: white
+ * space does not count. */
+static void warn_of_size(const policy *p, const char *text)
+{
+    unsigned n = 0;
+
+    for (; *text != 0; text++) {
+        n += *text != ' ' && *text != '\n';
+    }
+    if (n > 6144) {
+        cli_say(p->c, "warning: %u characters: no policy may have more than "
+                      "6144; take fewer targets, or tag:KEY=VALUE", n);
+    } else if (n > 2048) {
+        cli_say(p->c, "warning: %u characters: good for a managed policy, too "
+                      "long for an inline policy of a user (2048)", n);
+    }
+}
+
+/* Made as JSON first, which is what AWS counts. */
+static bool put_policy(policy *p)
+{
+    static char text[65536];
+    const bool terraform = p->terraform;
+    unsigned pass;
+
+    for (pass = 0; pass < (terraform ? 2u : 1u); pass++) {
+        p->terraform = pass == 1;
+        eice_buf_init(&p->out, text, sizeof text);
+        put_statements(p);
+        (void)eice_buf_c(&p->out);
+        if (pass == 0) {
+            warn_of_size(p, text);
+        }
+    }
+    fputs(text, stdout);
+    return !p->out.overflow;
 }
 
 /* ---- the targets ------------------------------------------------------- */
@@ -490,7 +630,7 @@ static int check(policy *p, cli_run *r)
     for (i = 0; a != NULL && i < STATEMENTS; i++) {
         eice_str rest = eice_str_c(statements[i].actions);
 
-        while ((statements[i].uses & p->use) != 0 && rest.len > 0) {
+        while (wanted(p, &statements[i]) && rest.len > 0) {
             const eice_str action = eice_str_cut(&rest, ' ');
             int is;
 
@@ -508,6 +648,34 @@ static int check(policy *p, cli_run *r)
 }
 
 /* ---- the command ------------------------------------------------------- */
+
+/* Targets by tag are whatever carries it, then as now: all by the same key, as
+ * the keys of a condition have to be met together. */
+static int settle_tag(policy *p)
+{
+    size_t len = 0;
+    int i;
+
+    for (i = 0; i < p->c->argc; i++) {
+        const char *word = p->c->argv[i];
+        const bool tag = strncmp(word, "tag:", 4) == 0
+                         && strchr(word, '=') != NULL;
+        const size_t n = tag ? strcspn(word, "=") : 0;
+
+        if ((i > 0 && n != len)
+            || (i > 0 && memcmp(word, p->c->argv[0], n) != 0)
+            || n > 128 + 4) {
+            return cli_usage_error(p->c, "targets by tag have all to be of "
+                                         "the same key", word);
+        }
+        len = n;
+    }
+    if (len > 0) {
+        snprintf(p->tag, sizeof p->tag, "aws:ResourceTag/%.*s", (int)len - 4,
+                 p->c->argv[0] + 4);
+    }
+    return -1;
+}
 
 static int settle(policy *p)
 {
@@ -530,7 +698,7 @@ static int settle(policy *p)
     if (c->argc > TARGETS) {
         return cli_usage_error(c, "at most 16 targets", c->argv[TARGETS]);
     }
-    return -1;
+    return settle_tag(p);
 }
 
 static int with_answers(policy *p, cli_run *r)
@@ -541,10 +709,10 @@ static int with_answers(policy *p, cli_run *r)
         return CLI_FAILED;
     }
     snprintf(p->region, sizeof p->region, "%s", eice_conn_region(r->conn));
-    if (p->c->argc == 0 && !whose(p, r)) {
+    if ((p->c->argc == 0 || p->tag[0] != 0) && !whose(p, r)) {
         return CLI_FAILED;
     }
-    for (i = 0; i < p->c->argc; i++) {
+    for (i = 0; i < p->c->argc && p->tag[0] == 0; i++) {
         cli_split_user(p->c, &p->c->argv[i]);
         if (!add_target(p, r, p->c->argv[i])) {
             return CLI_FAILED;
@@ -553,8 +721,7 @@ static int with_answers(policy *p, cli_run *r)
     if (p->c->check) {
         return check(p, r);
     }
-    put_policy(p);
-    return CLI_OK;
+    return put_policy(p) ? CLI_OK : CLI_FAILED;
 }
 
 int cli_policy(cli *c)
