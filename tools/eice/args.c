@@ -365,19 +365,17 @@ static const openssh_word openssh_words[] = {
 
 /* Accepted for the sake of scripts: they ask for what is so anyway, or for
  * what has no meaning in a tunnel. */
-static const char *const openssh_ignored[] = {
-    "AddKeysToAgent", "CanonicalizeHostname", "CheckHostIP",
-    "Compression", "ControlMaster", "ControlPersist",
-    "EnableSSHKeysign", "ForwardX11",
-    "ForwardX11Timeout", "ForwardX11Trusted", "GlobalKnownHostsFile",
-    "GSSAPIAuthentication", "GSSAPIDelegateCredentials", "HashKnownHosts",
-    "HostbasedAuthentication", "IdentitiesOnly", "IPQoS", "KbdInteractiveAuthentication",
-    "ChallengeResponseAuthentication", "NumberOfPasswordPrompts",
-    "PasswordAuthentication", "PermitLocalCommand",
-    "PreferredAuthentications", "ProxyCommand", "ProxyUseFdpass",
-    "PubkeyAuthentication", "StreamLocalBindUnlink",
-    "TCPKeepAlive", "UpdateHostKeys", "VerifyHostKeyDNS", "VisualHostKey",
-};
+static const char openssh_ignored[] =
+    "AddKeysToAgent CanonicalizeHostname CheckHostIP Compression "
+    "ControlMaster ControlPersist EnableSSHKeysign ForwardX11 "
+    "ForwardX11Timeout ForwardX11Trusted GlobalKnownHostsFile "
+    "GSSAPIAuthentication GSSAPIDelegateCredentials HashKnownHosts "
+    "HostbasedAuthentication IdentitiesOnly IPQoS "
+    "KbdInteractiveAuthentication ChallengeResponseAuthentication "
+    "NumberOfPasswordPrompts PasswordAuthentication PermitLocalCommand "
+    "PreferredAuthentications ProxyCommand ProxyUseFdpass "
+    "PubkeyAuthentication StreamLocalBindUnlink TCPKeepAlive UpdateHostKeys "
+    "VerifyHostKeyDNS VisualHostKey";
 
 /* The word that was typed for a command. */
 static const char *command_word(const char *name)
@@ -786,6 +784,7 @@ int cli_set_openssh(cli *c, char *text)
 {
     const size_t n = strcspn(text, "= \t");
     const eice_str name = eice_str_make(text, n);
+    eice_str ignored = eice_str_c(openssh_ignored);
     char *rest = text + n + strspn(text + n, " \t");
     size_t i;
 
@@ -802,8 +801,8 @@ int cli_set_openssh(cli *c, char *text)
         }
         return given(c, w->offset) ? -1 : set_openssh(c, w, rest);
     }
-    for (i = 0; i < sizeof openssh_ignored / sizeof openssh_ignored[0]; i++) {
-        if (eice_str_is_nocase(name, openssh_ignored[i])) {
+    while (ignored.len > 0) {
+        if (eice_str_eq_nocase(name, eice_str_cut(&ignored, ' '))) {
             return -1;
         }
     }

@@ -31,7 +31,7 @@ typedef enum mode_kind { MODE_CC, MODE_I, MODE_L, MODE_O, MODE_C } mode_kind;
 /* RFC 4254 8: opcode, and where termios keeps it. */
 static const struct {
     unsigned char opcode;
-    mode_kind kind;
+    unsigned char kind; /* a mode_kind */
     tcflag_t bit; /* or the index in c_cc */
 } modes[] = {
     {1, MODE_CC, VINTR},   {2, MODE_CC, VQUIT},   {3, MODE_CC, VERASE},
