@@ -99,6 +99,18 @@ def twice(w):
 
 
 @test
+def anew(w):
+    """What the file says of an endpoint that is gone has no say when the next one is made."""
+    for _ in range(2):
+        w.sim.world.data["endpoints"] = [e for e in w.sim.world.data["endpoints"]
+                                         if e["vpc"] != LONELY_VPC]
+        enroll(w, "--yes", LONELY).expect(0)
+        [made] = endpoints(w)
+        equal(settings(w, LONELY)["endpoint-id"], made["id"], "what is remembered")
+        w.eice("ssh", LONELY, "true", env=environment(w)).expect(0)
+
+
+@test
 def undone(w):
     """--undo takes away what was made, exactly that, and forgets the name."""
     before = {name: rules(w, name) for name in w.sim.world.data["groups"]}

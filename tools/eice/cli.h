@@ -108,6 +108,7 @@ typedef struct cli {
     bool check;            /* policy --check */
     bool undo;             /* enroll --undo */
     bool configured;       /* the file of config.c had something to say */
+    bool unconfigured;     /* and is not asked */
     struct {
         cli_words groups;
         cli_words tags;

@@ -114,7 +114,7 @@ void cli_config_apply(cli *c)
     size_t to;
 
     memset(&text, 0, sizeof text);
-    if (c->conn.target != NULL && c->conn.target[0] != 0
+    if (!c->unconfigured && c->conn.target != NULL && c->conn.target[0] != 0
         && read_config(&text)) {
         rest = section_of(eice_str_make((const char *)text.ptr, text.len),
                           c->conn.target, &from, &to);

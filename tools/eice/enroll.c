@@ -678,7 +678,8 @@ int cli_enroll(cli *c)
     w->list = (enrolled *)calloc(ENROLL_MANY, sizeof *w->list);
     w->c = c;
     w->ask = cli_can_ask();
-    c->conn.target = NULL; /* what was learnt about it before is no advice */
+    c->conn.target = NULL;
+    c->unconfigured = true; /* what was learnt before is no advice */
     w->given = c->conn;
     if (w->list != NULL && cli_run_begin(&w->r, c)) {
         status = run_steps(w);
