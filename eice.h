@@ -15919,13 +15919,16 @@ EICEI_PRIVATE eicei_cred_verdict eicei_cred_accept(eice_cred *c,
     if (what != NULL) {
         eice_fail(&c->error, EICE_E_CREDENTIALS, EICE_STAGE_CREDENTIALS,
                   "%s: %s", from, what);
-        if (eice_str_starts(k->access_key_id, "ASIA")) {
-            eice_copy_text(c->error.remedy, sizeof c->error.remedy,
-                           eice_str_c("set all three: access key id, secret "
-                                      "access key and session token "
-                                      "(AWS_SESSION_TOKEN, or "
-                                      "aws_session_token of the profile)"));
-        }
+        eice_copy_text(
+            c->error.remedy, sizeof c->error.remedy,
+            eice_str_c(eice_str_starts(k->access_key_id, "ASIA")
+                           ? "set all three: access key id, secret access key "
+                             "and session token (AWS_SESSION_TOKEN, or "
+                             "aws_session_token of the profile)"
+                       : k->secret_access_key.len == 0
+                           ? "set the secret one, too (AWS_SECRET_ACCESS_KEY, "
+                             "or aws_secret_access_key of the profile)"
+                           : ""));
         return EICEI_CRED_BROKEN;
     }
     c->keys = *k;

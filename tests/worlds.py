@@ -1,11 +1,12 @@
 """Broken worlds: one thing wrong in each, what `eice doctor` must say of it, and what mends it.
 
 A row: a name; `ops`, commands of the simulator's control socket that break the world; `args`,
-`env`, `without` and `credential` for the program; `files` of the home directory; `known`, what
-stands before the host key in known_hosts (None: it is not there); `proxy`, the Authorization
-that a proxy wants, whose port is {} in `env`; `rung`, where the ladder must end (or warn, with
-warning=True), and `unsure`, rungs that cannot be judged; `cause` and `fix`, patterns for what is
-printed; `mend`, what makes it good again (None only where nothing has to be mended):
+`env`, `without` and `credential` for the program; `files` of the home directory; `login`,
+True: one at IAM Identity Center comes before; `known`, what stands before the host key in
+known_hosts (None: it is not there); `proxy`, the Authorization that a proxy wants, whose port is
+{} in `env`; `rung`, where the ladder must end (or warn, with warning=True), and `unsure`, rungs
+that cannot be judged; `cause` and `fix`, patterns for what is printed; `mend`, what makes it good
+again (None only where nothing has to be mended):
 
     {"run": True}            the printed commands, carried out as they stand; `meanwhile`: what AWS
                              does while they wait
@@ -13,7 +14,8 @@ printed; `mend`, what makes it good again (None only where nothing has to be men
     {"grant": True}          the permission is given, or the deny removed, that the sentence names
     {"ops": [...]}           what the sentence asks the reader to do where no command of AWS or
                              ours reaches; \\1 is what the pattern of the fix found
-    {"args": [...], "env": {...}, "credential": ..., "without": [...]}  or on this machine
+    {"args": [...], "env": {...}, "credential": ..., "without": [...], "files": {...}}
+                             or on this machine
 
 Anyone can add one: tests/e2e_doctor.py runs all of them.
 """
@@ -29,7 +31,6 @@ APP, ENDPOINT, SHUT, DEFAULT = ("sg-0f00ba4f00ba4f00b", "sg-0e1ce0e1ce0e1ce00",
                                 "sg-0f00ba4f00ba4f00c", "sg-0def00000000000dd")
 OTHER_SUBNET = "subnet-0aaa1111bbb2222dd"
 LONELY = {"vpc": "vpc-0ddd3333eee4444aa", "subnet": "subnet-0aaa1111bbb2222aa"}
-VPC = "vpc-0ddd3333eee4444ff"
 
 # a login at IAM Identity Center that is over, as the AWS CLI leaves it
 SSO = """[default]
@@ -67,6 +68,11 @@ def allow(action, resource="*", **condition):
             "Statement": [{**statement, **({"Condition": condition} if condition else {})}]}
 
 
+def deny(action):
+    return {"Version": "2012-10-17",
+            "Statement": [{"Effect": "Deny", "Action": action, "Resource": "*"}]}
+
+
 def lacks(action, **condition):
     """Everything is allowed but this; or this, too, under a condition."""
     rest = {"Version": "2012-10-17", "Statement": [
@@ -97,13 +103,17 @@ ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBERERERERERERERERERERERERERERERERERERERERER
 -----END SSH HOST KEY KEYS-----
 """
 NO_FAULTS = ("clear-faults", {})
+SLOW = ("setting", {"name": "dial_timeout_ms", "value": 2700})  # as packets that are dropped
+OFFICE = ("tables", {"name": "prefix_lists", "id": "pl-0123456789abcdef0",
+                     "value": {"entries": ["192.0.2.0/24"]}})
 
 
 def world(name, rung, cause=".", fix=".", mend=None, target="web-1", **more):
     return {"name": name, "rung": rung, "cause": cause, "fix": fix, "mend": mend,
             "target": target, "ops": [], "files": {}, "args": [], "env": {}, "without": (),
             "credential": "admin", "warning": False, "unsure": (), "known": None,
-            "proxy": None, "meanwhile": [], "permission": None, **more}
+            "proxy": None, "meanwhile": [], "permission": None, "login": False,
+            **more}
 
 
 RUN, GRANT = {"run": True}, {"grant": True}
@@ -118,7 +128,7 @@ WORLDS = [
           {"args": ["--region", "eu-west-1"]}, without=("AWS_REGION", "AWS_DEFAULT_REGION")),
     world("no-such-profile", "credentials", "settings", "check AWS_PROFILE and --profile",
           {"env": {}}, env={"AWS_PROFILE": "nobody"}),
-    world("half-a-key", "credentials", "keys", "see the setting named", {"without": ()},
+    world("half-a-key", "credentials", "keys", "AWS_SECRET_ACCESS_KEY", {"without": ()},
           without=("AWS_SECRET_ACCESS_KEY",)),
     world("wrong-secret", "identity", "does not accept", "check the secret access key",
           {"env": {}}, env={"AWS_SECRET_ACCESS_KEY": "wrong"}),
@@ -134,6 +144,11 @@ WORLDS = [
     world("sso-never", "credentials", "keys or settings", "log in.*: aws sso login --sso-session",
           RUN, without=("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
           files={".aws/config": SSO}),
+    world("sso-role-not-assigned", "credentials", "keys or settings",
+          "check sso_account_id and sso_role_name, and that this role",
+          {"files": {".aws/config": SSO}}, login=True,
+          without=("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
+          files={".aws/config": SSO.replace("Developer", "Admin")}),
     world("skewed-clock", "clock", "4000 s behind", "timedatectl set-ntp true",
           {"ops": [("clock", {"offset": 0})]}, ops=[("clock", {"offset": 4000})], warning=True),
     world("proxy-closed", "network", "cannot be reached", "check the address and port",
@@ -150,6 +165,12 @@ WORLDS = [
     world("api-hangs", "network", "cannot be reached", "check proxies and firewalls",
           {"ops": [NO_FAULTS]}, args=["--connect-timeout", "1", "--answer-timeout", "2"],
           ops=[("fault", {"kind": "tls-hang"})]),
+    world("throttled", "instance", "throttl", "wait and try again", {"ops": [NO_FAULTS]},
+          ops=[("fault", {"kind": "http-error", "service": "ec2"})]),
+    world("region-not-enabled", "instance", "keys|credentials", "opt-in region must be enabled",
+          {"ops": [NO_FAULTS]}, ops=[("fault", {
+              "kind": "http-error", "service": "ec2", "status": 401, "code": "AuthFailure",
+              "message": "AWS was not able to validate the provided access credentials"})]),
     # the instance
     world("wrong-name", "instance", "name, the Region or the account", ": eice ls --region all$",
           {"choose": ["web-1"]}, target="web-11"),
@@ -173,6 +194,17 @@ WORLDS = [
     world("may-not-see-endpoints", "endpoint", "lacks a permission",
           "allow ec2:DescribeInstanceConnectEndpoints", GRANT,
           ops=[lacks("ec2:DescribeInstanceConnectEndpoints")],
+          permission="ec2:DescribeInstanceConnectEndpoints"),
+    world("denied-outright", "endpoint", "a policy denies it",
+          "remove the deny of ec2:DescribeInstanceConnectEndpoints", GRANT,
+          ops=[("policy", {"credential": "admin", "document": [
+              allow("*"), deny("ec2:DescribeInstanceConnectEndpoints")]})],
+          permission="ec2:DescribeInstanceConnectEndpoints"),
+    world("denied-by-organization", "endpoint", "a policy denies it",
+          "remove the deny of ec2:.*for who runs the AWS organization",
+          {"ops": [("policy", {"credential": "admin", "document": "allow"})]},
+          ops=[("policy", {"credential": "admin", "kind": "service control policy", "document": [
+              allow("*"), deny("ec2:DescribeInstanceConnectEndpoints")]})],
           permission="ec2:DescribeInstanceConnectEndpoints"),
     world("no-endpoint", "endpoint", "has no EC2 Instance Connect Endpoint",
           "^eice enroll --yes i-", RUN, target="lonely"),
@@ -203,6 +235,12 @@ WORLDS = [
           ops=[endpoint(address_type="ipv4", preserve_ip=True)], target="six"),
     world("four-behind-six", "family", "does not speak IPv4", "^aws .*dualstack", RUN,
           ops=[endpoint(address_type="ipv6")]),
+    world("client-address-on-old-type", "family", "does not work with instances of the type m3",
+          "^aws .* --no-preserve-client-ip", RUN,
+          ops=[instance("web-1", type="m3.large"),
+               endpoint(preserve_ip=True, address_type="ipv4")]),
+    world("another-port", "endpoint", "22 and 3389 only, not 2222", "leave -p out", {"args": []},
+          args=["-p", "2222"]),
     # security groups, both ways
     world("out-nothing", "groups-out", "of the endpoint is closed", "^aws .*egress", RUN,
           ops=[rules(ENDPOINT, egress=[])]),
@@ -227,6 +265,21 @@ WORLDS = [
     world("client-address-preserved", "groups-in", "of the instance is closed", "^aws .*ingress",
           RUN, ops=[rules(APP, ingress=[tcp(22, "10.20.0.0/16")]),
                     endpoint(preserve_ip=True, address_type="ipv4")]),
+    world("in-by-client-range", "groups-in", "cannot be judged", "^$", None, warning=True,
+          ops=[rules(APP, ingress=[tcp(22, "203.0.113.0/24")]),
+               endpoint(preserve_ip=True, address_type="ipv4")]),
+    world("in-by-other-client-range", "target", "ranges in the rules of", "^aws .*ingress", RUN,
+          unsure=["groups-in"], ops=[
+              rules(APP, ingress=[tcp(22, "198.51.100.0/24")]), SLOW,
+              endpoint(preserve_ip=True, address_type="ipv4")]),
+    world("in-by-prefix-list", "groups-in", "cannot be judged", "^$", None, warning=True,
+          ops=[rules(APP, ingress=[tcp(22, "pl-0123456789abcdef0")])]),
+    world("in-by-other-prefix-list", "target", "prefix lists .* the instance's", "^aws .*ingress",
+          RUN, unsure=["groups-in"], ops=[
+              OFFICE, SLOW, rules(APP, ingress=[tcp(22, "pl-0123456789abcdef0")])]),
+    world("out-by-other-prefix-list", "target", "prefix lists .* the endpoint's", "^aws .*egress",
+          RUN, unsure=["groups-out"], ops=[
+              OFFICE, SLOW, rules(ENDPOINT, egress=[tcp(22, "pl-0123456789abcdef0")])]),
     # between subnets
     world("acl-in", "acls", "network ACL", "^aws .*create.* --ingress --rule-number 49", RUN,
           **TWO_SUBNETS, ops=[acl(refuse(False, 22, 22, "10.20.1.0/24"))]),
@@ -266,6 +319,10 @@ WORLDS = [
           ops=[lacks("ec2-instance-connect:OpenTunnel", IpAddress={
               "ec2-instance-connect:privateIpAddress": "10.20.2.0/24"})],
           permission="ec2-instance-connect:OpenTunnel"),
+    world("instance-unavailable", "push-key", ".", "try again", {"ops": [NO_FAULTS]},
+          ops=[("fault", {"kind": "http-error", "action": "SendSSHPublicKey", "status": 400,
+                          "code": "EC2InstanceUnavailableException",
+                          "message": "The instance is currently unavailable."})]),
     world("endpoint-full", "quota", "20 connections", "close some, or wait", {"ops": [NO_FAULTS]},
           ops=[("fault", {"kind": "quota"})]),
     # the instance's own side
@@ -275,7 +332,7 @@ WORLDS = [
     world("own-firewall", "target", "drops the packets", "open port 22 in .* own firewall",
           {"ops": [instance("web-1", targets={"22": "sshd"})]},
           ops=[instance("web-1", targets={"22": "blackhole"}),
-               ("setting", {"name": "dial_timeout_ms", "value": 3000})]),
+               SLOW]),
     world("not-ssh", "ssh-version", "no SSH server", "check what listens on that port",
           {"ops": [instance("web-1", targets={"22": "sshd"})]},
           ops=[instance("web-1", targets={"22": "garbage"})]),
@@ -301,6 +358,8 @@ WORLDS = [
     world("no-package", "key-accepted", "without EC2 Instance Connect",
           "install the package ec2-instance-connect", {"ops": [instance(DB, package=True)]},
           **TWO_SUBNETS, ops=[instance(DB, package=False)]),
+    world("metadata-off", "key-accepted", "metadata is off", "^aws .*--http-endpoint enabled", RUN,
+          ops=[instance("web-1", metadata="disabled")]),
     world("key-type-refused", "key-accepted", "refuses Ed25519|Ed25519 keys", "--key-type rsa",
           {"args": ["--key-type", "rsa"]},
           ops=[sshd("web-1", PubkeyAcceptedAlgorithms="rsa-sha2-512,rsa-sha2-256")]),

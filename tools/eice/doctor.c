@@ -43,6 +43,9 @@ static verdict failed_with(finding *f, const eice_error *e)
     seen(f, "%s%s%s%s", e->text[0] != 0 ? e->text : eice_err_text(e->code),
          e->request_id[0] != 0 ? " (request id " : "", e->request_id,
          e->request_id[0] != 0 ? ")" : "");
+    if (f->cause[0] == 0) {
+        because(f, "%s", eice_err_text(e->code));
+    }
     if (f->fix[0] == 0) {
         mend(f, "%s",
              e->remedy[0] != 0 ? e->remedy : eice_err_remedy(e->code));
@@ -344,6 +347,12 @@ static verdict look_endpoint(const doctor *d, finding *f)
         enroll(d, f);
         return V_FAIL;
     }
+    if (d->port != 22 && d->port != 3389) {
+        because(f, "an endpoint reaches the ports 22 and 3389 only, not %u",
+                d->port);
+        mend(f, "leave -p out, and let sshd listen on port 22");
+        return V_FAIL;
+    }
     if (strcmp(state, "update-failed") == 0) {
         because(f, "its last change failed, the settings before are in "
                    "force%s%s",
@@ -369,6 +378,30 @@ static void modify(const doctor *d, finding *f, const char *option, bool own)
     there(d, f);
 }
 
+/* The endpoint would pass the client's address on, which the instance's type
+ * is too old for. */
+static bool too_old(const doctor *d, finding *f)
+{
+    static const char old[] = "c1 cg1 cg2 g1 hi1 m1 m2 m3 t1";
+    eice_str rest = eice_str_c(old);
+    char type[32];
+
+    if (!eice_item_is(d->f.endpoint, "preserveClientIp", "true")) {
+        return false;
+    }
+    cli_fact(d->f.instance, "instanceType", type, sizeof type);
+    type[strcspn(type, ".")] = 0;
+    while (rest.len > 0) {
+        if (eice_str_is(eice_str_cut(&rest, ' '), type)) {
+            because(f, "the endpoint preserves the client's address, which "
+                       "does not work with instances of the type %s", type);
+            modify(d, f, "", true);
+            return true;
+        }
+    }
+    return false;
+}
+
 static verdict look_family(const doctor *d, finding *f)
 {
     char type[16];
@@ -387,7 +420,7 @@ static verdict look_family(const doctor *d, finding *f)
                eice_item_is(d->f.endpoint, "preserveClientIp", "true"));
         return V_FAIL;
     }
-    return V_OK;
+    return too_old(d, f) ? V_FAIL : V_OK;
 }
 
 /* ---- security groups --------------------------------------------------- */
@@ -407,6 +440,39 @@ static verdict groups_known(const doctor *d, finding *f)
     return V_WARN;
 }
 
+static void authorize(const doctor *d, finding *f, bool egress,
+                      const cli_group_rule *rule)
+{
+    mend(f, "aws ec2 authorize-security-group-%s --group-id %s "
+            "--ip-permissions 'IpProtocol=tcp,FromPort=%u,ToPort=%u,"
+            "UserIdGroupPairs=[{GroupId=%s}]'",
+         egress ? "egress" : "ingress", rule->group, d->port, d->port,
+         rule->peer);
+    there(d, f);
+}
+
+/* After nothing came through: a rule that could not be judged is the one. */
+static bool unsure_rule(const doctor *d, finding *f)
+{
+    const cli_call *a = &d->f.ask[CLI_ASK_GROUPS];
+    cli_group_rule rule;
+    int egress;
+
+    for (egress = 1; egress >= 0 && a->asked
+                     && a->call.error.code == EICE_OK; egress--) {
+        if (cli_facts_groups(&d->f, d->port, egress != 0, &rule)
+            == CLI_LETS_UNSURE) {
+            because(f, "the prefix lists or ranges in the rules of %s, the "
+                       "%s's, do not hold the %s",
+                    rule.names, egress ? "endpoint" : "instance",
+                    egress ? "instance" : "endpoint or client");
+            authorize(d, f, egress != 0, &rule);
+            return true;
+        }
+    }
+    return false;
+}
+
 /* `egress`: out of the endpoint's groups; otherwise into the instance's. */
 static verdict look_groups(const doctor *d, finding *f, bool egress)
 {
@@ -424,8 +490,8 @@ static verdict look_groups(const doctor *d, finding *f, bool egress)
              egress ? "out to the instance" : "in from the endpoint");
         return V_OK;
     case CLI_LETS_UNSURE:
-        seen(f, "%s: a prefix list, or a range where the endpoint's address "
-                "is not known", rule.names);
+        seen(f, "%s: a prefix list, or a range that cannot be judged from here",
+             rule.names);
         return V_WARN;
     case CLI_LETS_NO:
         break;
@@ -438,12 +504,7 @@ static verdict look_groups(const doctor *d, finding *f, bool egress)
             egress ? "endpoint" : "instance");
     needs(f, egress ? EICE_OP_AUTHORIZE_EGRESS : EICE_OP_AUTHORIZE_INGRESS,
           rule.group, rule.peer);
-    mend(f, "aws ec2 authorize-security-group-%s --group-id %s "
-            "--ip-permissions 'IpProtocol=tcp,FromPort=%u,ToPort=%u,"
-            "UserIdGroupPairs=[{GroupId=%s}]'",
-         egress ? "egress" : "ingress", rule.group, d->port, d->port,
-         rule.peer);
-    there(d, f);
+    authorize(d, f, egress, &rule);
     return V_FAIL;
 }
 
@@ -797,10 +858,8 @@ static verdict look_target(const doctor *d, finding *f)
         because(f, "a security group is closed, as said above");
     } else if (f->ms < 2500) {
         because(f, "nothing listens on port %u of the instance", d->port);
-        mend(f, "start sshd there (eice serial %s), or use the port it has "
-                "(-p)",
-             d->f.id);
-    } else {
+        mend(f, "start sshd there (eice serial %s)", d->f.id);
+    } else if (!unsure_rule(d, f)) {
         because(f, "something drops the packets: a firewall on the instance, "
                    "or a rule that could not be seen");
         mend(f, "open port %u in the instance's own firewall (eice serial "
@@ -877,7 +936,16 @@ static verdict look_auth(const doctor *d, finding *f)
     if (!ended_at(d, EICE_STAGE_AUTH)) {
         return reached(d, f, EICE_STAGE_AUTH);
     }
-    if (login != NULL && strcmp(login, d->user) != 0) {
+    if (d->f.instance != NULL
+        && eice_item_is(d->f.instance, "metadataOptions/httpEndpoint",
+                        "disabled")) {
+        because(f, "its instance metadata is off: the pushed key cannot be "
+                   "looked up there");
+        mend(f, "aws ec2 modify-instance-metadata-options --instance-id %s "
+                "--http-endpoint enabled",
+             d->f.id);
+        there(d, f);
+    } else if (login != NULL && strcmp(login, d->user) != 0) {
         because(f, "the image of this instance has the login %s, not %s",
                 login, d->user);
         mend(f, "eice ssh -l %s %s", login, d->c->conn.target);

@@ -23,8 +23,25 @@ static bool lets_port(const eice_item *p, unsigned port)
                && cli_has_port(p, port, "fromPort", "toPort"));
 }
 
-/* The address is in one of the ranges; -1: it is not known, and there are
- * some. An empty address is a client's: only ranges of everything will do. */
+/* May a client's address be in it, as the Internet sees it? Endpoints hand on
+ * IPv4 addresses only. */
+static bool is_public(char *cidr)
+{
+    static const char *const inside[] = {"10.0.0.0/8", "100.64.0.0/10",
+                                         "172.16.0.0/12", "192.168.0.0/16"};
+    size_t i;
+
+    cidr[strcspn(cidr, "/")] = 0;
+    for (i = 0; i < sizeof inside / sizeof inside[0]; i++) {
+        if (cli_in_cidr(inside[i], cidr)) {
+            return false;
+        }
+    }
+    return strchr(cidr, ':') == NULL;
+}
+
+/* The address is in one of the ranges; -1: that cannot be told, and there are
+ * some. An empty address is a client's, which is not known. */
 static int any_range(const eice_item *p, const char *list, const char *path,
                      const char *address)
 {
@@ -39,8 +56,9 @@ static int any_range(const eice_item *p, const char *list, const char *path,
                          && strcmp(cidr + strcspn(cidr, "/"), "/0") == 0;
 
         is = all || (address != NULL && cli_in_cidr(cidr, address)) ? 1
-             : address == NULL                                       ? -1
-                                                                     : is;
+             : address == NULL || (address[0] == 0 && is_public(cidr))
+                 ? -1
+                 : is;
     }
     return is;
 }
