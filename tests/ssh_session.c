@@ -35,6 +35,7 @@ static bool slow_aes;
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -84,6 +85,7 @@ static void die_of(const char *text)
 static int dial(const char *port)
 {
     struct sockaddr_in address;
+    const int on = 1;
     const int s = socket(AF_INET, SOCK_STREAM, 0);
 
     memset(&address, 0, sizeof address);
@@ -94,6 +96,8 @@ static int dial(const char *port)
         || connect(s, (const struct sockaddr *)&address, sizeof address) != 0) {
         die_of("connect");
     }
+    /* or small packets wait for an ACK, 40 ms each time */
+    (void)setsockopt(s, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     return s;
 }
 
