@@ -858,6 +858,19 @@ static void conn_posix_many(void)
 
 /* ---- host keys and signatures ------------------------------------------ */
 
+/* Makes others of all keys in lines of "host type key comment". */
+static void other_keys(char *line)
+{
+    while (*line != 0) {
+        line += strcspn(line, " ") + 1;
+        line += strcspn(line, " ") + 1;
+        line += strcspn(line, " \n") - 4;
+        *line = *line == 'A' ? 'B' : 'A';
+        line += strcspn(line, "\n");
+        line += *line != 0;
+    }
+}
+
 static void conn_hostkey_late(void)
 {
     static world w;
@@ -874,7 +887,6 @@ static void conn_hostkey_late(void)
     CHECK(w.stored && w.known[0] != 0);
     {
         char known[sizeof w.known];
-        size_t at;
 
         memcpy(known, w.known, sizeof known);
         world_init(&w, EICE_GOAL_SSH);
@@ -885,8 +897,7 @@ static void conn_hostkey_late(void)
         CHECK(!w.stored);
         world_init(&w, EICE_GOAL_SSH); /* another key under this name */
         memcpy(w.known, known, sizeof known);
-        at = strcspn(w.known, "\n") - 3;
-        w.known[at] = w.known[at] == 'A' ? 'B' : 'A';
+        other_keys(w.known);
         world_run(&w);
         CHECK_ERROR(&w, EICE_E_HOST_KEY_CHANGED, EICE_STAGE_HOSTKEY);
     }
