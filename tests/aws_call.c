@@ -295,6 +295,25 @@ static void cancelled(size_t times)
     eice_conn_free(c);
 }
 
+/* With an executor and a connection of our own. */
+static void together(eice_conn_opts o, size_t times)
+{
+    eice_posix *x;
+    eice_conn *c;
+    eice_error e;
+
+    memset(&e, 0, sizeof e);
+    o.goal = EICE_GOAL_CALLS;
+    x = eice_posix_new(NULL, &e);
+    c = x != NULL ? eice_conn_new(&o, eice_posix_now(), &e) : NULL;
+    if (c != NULL && eice_posix_add(x, c) == EICE_OK) {
+        (void)eice_posix_calls(x, c, calls, times);
+        eice_posix_remove(x, c);
+    }
+    eice_conn_free(c);
+    eice_posix_free(x);
+}
+
 static int run(int argc, char **argv)
 {
     static char encoded_memory[8192];
@@ -345,6 +364,8 @@ static int run(int argc, char **argv)
     o.answer_timeout_ms = 2000;
     if (cancel) {
         cancelled(times);
+    } else if (times > 1) {
+        together(o, times);
     } else {
         (void)eice_posix_aws(&o, calls, times);
     }

@@ -7,6 +7,7 @@ SSH_SESSION is the program made of ssh_session.c; WORD runs only the tests whose
 server is backend_sshd.py's: without privileges, and new keys every 512 KiB.
 """
 
+import glob
 import hashlib
 import os
 import socket
@@ -244,6 +245,28 @@ def check_stranger(client, server):
              line)
 
 
+def check_who(client, server):
+    """What is known of a server before the login, as OpenSSH tells it; then it is refused."""
+    with socket.create_connection(("127.0.0.1", server.port)) as sock:
+        banner = sock.makefile("rb").readline().decode().strip()
+    prints = [subprocess.run(["ssh-keygen", "-lf", path], check=True, stdout=subprocess.PIPE,
+                             encoding="utf-8").stdout.split()[1]
+              for path in glob.glob(f"{server.dir}/key?.pub")]
+    with Session(client, server, "who") as session:
+        session.expect(banner)
+        print_ = session.line()
+        need(print_ in prints, f"{print_} is none of {prints}")
+        session.expect(f"error host-key: not {print_}")
+        session.end(1)
+
+
+def check_wrong_key(client, server):
+    other = subprocess.run([client, str(server.port), USER, SEED[::-1], "cat", "1", "0"],
+                           timeout=TIMEOUT, stdout=subprocess.PIPE, encoding="utf-8", check=False)
+    need(other.stdout.startswith("methods publickey")
+         and other.stdout.endswith("\nerror test: rejected\n"), other.stdout)
+
+
 def check_probe(client, server, asks=False):
     mark = len(server.log())
     with Session(client, server, "cat", "1", "0") as session:
@@ -427,6 +450,8 @@ TESTS = [
     ("ssh: new keys when asked for", check_rekey),
     ("ssh: new keys after so many bytes", check_rekey_bytes),
     ("ssh: another host key in a later exchange", check_stranger),
+    ("ssh: a host key that is refused", check_who),
+    ("ssh: a login key that is rejected", check_wrong_key),
     ("ssh: the first login request is signed", check_probe),
     ("ssh: an RSA host key of 1024 bits", check_weak),
     ("ssh: unknown algorithms", check_unknown),

@@ -19,11 +19,14 @@
  *                             exchanges of ours meanwhile; prints "same"
  *     rekey                   prints "rekeyed", or what is wrong
  *     stranger                as if another host key had been accepted
+ *     who                     before the login: prints the version line and
+ *                             the host key's fingerprint, and refuses it
  *     lacks                   what this libssh2 lacks, a line each
  *
  * What follows KEY=VALUE: kex, ciphers, macs or host_key_types, rekey_bytes;
  * slow (as if the processor had no AES instructions), remedy (say it behind
  * the error) and rest (cat reads nothing for a while after each key exchange).
+ * A login that is rejected prints "methods" and what the server would take.
  * Errors are printed as "error STAGE: TEXT"; the status is 1.
  */
 #include <stdbool.h>
@@ -188,9 +191,32 @@ static void log_in(const char *user)
     while (eice_ssh_phase_of(ssh) != EICE_SSH_READY) {
         turn(false);
         if (eice_ssh_rejected(ssh)) {
+            const eice_str methods = eice_ssh_auth_methods(ssh);
+
+            printf("methods %.*s\n", (int)methods.len, methods.ptr);
             die_of("rejected");
         }
     }
+}
+
+static void mode_who(void)
+{
+    eice_error e;
+    char print[EICE_FINGERPRINT];
+    eice_str key;
+    eice_str banner;
+
+    while (eice_ssh_phase_of(ssh) != EICE_SSH_HOSTKEY) {
+        turn(false);
+    }
+    key = eice_ssh_host_key(ssh);
+    banner = eice_ssh_banner(ssh);
+    eice_key_fingerprint(print, key.ptr, key.len);
+    printf("%.*s\n%s\n", (int)banner.len, banner.ptr, print);
+    memset(&e, 0, sizeof e);
+    eice_fail(&e, EICE_E_HOST_KEY_UNKNOWN, EICE_STAGE_HOSTKEY, "not %s", print);
+    eice_ssh_refuse(ssh, &e);
+    turn(false); /* dies of it */
 }
 
 /* The arguments KEY=VALUE; the number of the others. */
@@ -229,7 +255,7 @@ static int options(eice_ssh_opts *o, int argc, char **argv)
     return n;
 }
 
-static void begin(const eice_ssh_opts *o, const char *port, const char *user,
+static void begin(const eice_ssh_opts *o, const char *port,
                   const char *seed_hex)
 {
     eice_error e;
@@ -246,7 +272,6 @@ static void begin(const eice_ssh_opts *o, const char *port, const char *user,
     if (ssh == NULL) {
         die(&e);
     }
-    log_in(user);
 }
 
 /* ---- listen ------------------------------------------------------------ */
@@ -593,7 +618,11 @@ int main(int argc, char **argv)
         return 2;
     }
     end_ms = eice_posix_now().ms + LIMIT_MS;
-    begin(&o, argv[1], argv[2], argv[3]);
+    begin(&o, argv[1], argv[3]);
+    if (strcmp(argv[4], "who") == 0) {
+        mode_who();
+    }
+    log_in(argv[2]);
     run(argc, argv);
     eice_ssh_close(ssh);
     while (eice_ssh_phase_of(ssh) != EICE_SSH_CLOSED) {

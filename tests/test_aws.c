@@ -1963,6 +1963,20 @@ static void test_serial_hosts(void)
     }
 }
 
+/* docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html: of what we
+ * make, the endpoint only. */
+static void test_tokens(void)
+{
+    int op;
+
+    for (op = 0; op < EICE_OP_COUNT; op++) {
+        const char *name = eice_op_name((eice_op)op);
+
+        CHECK_INT(eice_op_takes_token((eice_op)op),
+                  strcmp(name, "CreateInstanceConnectEndpoint") == 0);
+    }
+}
+
 static const test_case tests[] = {
     { "aws: places", test_places },
     { "aws: a place needs room", test_place_room },
@@ -2003,6 +2017,7 @@ static const test_case tests[] = {
     { "aws: other answers of the vectors", test_other_vectors },
     { "aws: errors of the vectors", test_error_vectors },
     { "aws: hosts of serial consoles", test_serial_hosts },
+    { "aws: which calls take a token", test_tokens },
 };
 
 TEST_MAIN(tests)

@@ -834,11 +834,60 @@ static void test_copy_text(void)
     CHECK_TEXT(out, "");
 }
 
+static void test_str_listed(void)
+{
+    static const struct {
+        const char *name;
+        const char *list;
+        bool in;
+    } rows[] = {
+        {"b", "a,b,c", true},  {"a", "a", true},    {"c", "a,b,c", true},
+        {"a,b", "a,b", false}, {"ab", "a,b", false}, {"a", "ab,ba", false},
+        {"B", "a,b", false},   {"a", "", false},    {"b", "a, b", false},
+    };
+    size_t i;
+
+    for (i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        CHECK_INT(eice_str_listed(eice_str_c(rows[i].name),
+                                  eice_str_c(rows[i].list)),
+                  rows[i].in);
+    }
+}
+
+/* What a caller's own function of this kind would do. */
+static void put_words(eice_buf *b, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    eice_putv(b, format, args);
+    va_end(args);
+}
+
+static void test_putv(void)
+{
+    const eice_str slice = eice_str_c("s\n");
+    char text[64];
+    char same[64];
+    eice_buf b;
+
+    eice_buf_init(&b, text, sizeof text);
+    put_words(&b, "%s|%S|%d|%u|%l|%%|%q", "c", &slice, -1, 7u,
+              (uint64_t)1 << 40);
+    CHECK_TEXT(eice_buf_c(&b), "c|s?|-1|7|1099511627776|%|q");
+    eice_buf_init(&b, same, sizeof same);
+    eice_putf(&b, "%s|%S|%d|%u|%l|%%|%q", "c", &slice, -1, 7u,
+              (uint64_t)1 << 40);
+    CHECK_TEXT(eice_buf_c(&b), text);
+}
+
 static const test_case tests[] = {
     {"base: slices compare", test_str_compare},
     {"base: slices cut, find, trim", test_str_parts},
     {"base: decimal numbers", test_str_u64},
     {"base: words of a line", test_str_word},
+    {"base: names in a list", test_str_listed},
+    {"base: formats of a caller's own", test_putv},
     {"base: wire format of SSH", test_wire},
     {"base: UTF-8", test_utf8},
     {"base: builder overflow", test_buf_overflow},

@@ -564,6 +564,8 @@ static void test_needs(void)
     eice_cred_opts o;
     eice_answer a;
     eice_cred c;
+    eice_pair note;
+    bool behind = false; /* the environment, which answers */
     size_t i;
 
     memset(&o, 0, sizeof o);
@@ -596,6 +598,12 @@ static void test_needs(void)
     CHECK_INT(c.error.code, EICE_OK);
     CHECK_STR(c.keys.secret_access_key, "senv");
     CHECK_TEXT(c.settings.profile, "default");
+    for (i = 0; eice_cred_note(&c, i, &note); i++) {
+        CHECK(note.name.len > 0 && note.value.len > 0);
+        CHECK_INT(eice_str_starts(note.value, "not tried"), behind);
+        behind = behind || eice_str_is(note.name, "environment");
+    }
+    CHECK(behind && i > 4);
     CHECK_INT(c.settings.max_attempts, 3);
     CHECK(!eice_cred_need(&c, &needs[0]));
     eice_cred_wipe(&c);
@@ -1122,6 +1130,26 @@ static void test_cut_files(void)
     }
 }
 
+/* One label, RFC 1123 2.1: what else a file says must not get into a host's
+ * name. */
+static void test_region_ok(void)
+{
+    static const char *const good[] = { "eu-west-1", "a", "us-gov-west-1",
+                                        "mx-central-1", "x1" };
+    static const char *const bad[] = { "", "-a", "a-", "eu_west_1", "EU-WEST-1",
+                                       "eu-west-1.", "a.b", "a/b", "a b",
+                                       "eu-west-1\n", "\xc3\xa9" };
+    size_t i;
+
+    for (i = 0; i < sizeof good / sizeof good[0]; i++) {
+        CHECK(eice_region_ok(eice_str_c(good[i])));
+    }
+    for (i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        CHECK(!eice_region_ok(eice_str_c(bad[i])));
+    }
+    CHECK(!eice_region_ok(eice_str_make("a\0b", 3)));
+}
+
 static const test_case tests[] = {
     { "cred: the chain", test_chain },
     { "cred: a given token", test_given_token },
@@ -1136,6 +1164,7 @@ static const test_case tests[] = {
     { "cred: proxy for plain HTTP", test_proxy_plain },
     { "cred: each allocation fails", test_memory },
     { "cred: nothing secret is left", test_wiped },
+    { "cred: names of Regions", test_region_ok },
     { "cred: too long", test_long_answers },
     { "cred: files cut off anywhere", test_cut_files },
 };

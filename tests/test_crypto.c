@@ -562,6 +562,39 @@ static void test_x25519_in_place(void)
     CHECK_BYTES(k, want, 32);
 }
 
+#if defined(__x86_64__) || defined(__i386__)
+/* As Linux sees the processor. */
+static bool cpu_has(const char *flag)
+{
+    static char line[8192];
+    FILE *f = fopen("/proc/cpuinfo", "r");
+    bool has = false;
+
+    while (f != NULL && !has && fgets(line, sizeof line, f) != NULL) {
+        char *word = strncmp(line, "flags", 5) == 0 ? strtok(line, " \n")
+                                                    : NULL;
+
+        for (; word != NULL && !has; word = strtok(NULL, " \n")) {
+            has = strcmp(word, flag) == 0;
+        }
+    }
+    if (f != NULL) {
+        fclose(f);
+    }
+    return has;
+}
+
+static void test_fast_aes(void)
+{
+    CHECK_INT(eice_fast_aes(), cpu_has("aes") && cpu_has("pclmulqdq"));
+}
+#else
+static void test_fast_aes(void)
+{
+    CHECK_INT(eice_fast_aes(), eice_fast_aes());
+}
+#endif
+
 static const test_case tests[] = {
     {"crypto: hashes of the published texts", test_hashes},
     {"crypto: hash of nothing", test_hash_nothing},
@@ -580,6 +613,7 @@ static const test_case tests[] = {
     {"crypto: X25519 iterated", test_x25519_iterated},
     {"crypto: X25519 low order refused", test_x25519_low_order},
     {"crypto: X25519 in place", test_x25519_in_place},
+    {"crypto: AES instructions", test_fast_aes},
 };
 
 TEST_MAIN(tests)

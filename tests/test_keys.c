@@ -764,6 +764,64 @@ static void test_user_rsa(void)
     eice_drbg_wipe(&d);
 }
 
+/* Part `i` of a key. */
+static eice_str rsa_part(const eice_rsa_key *k, unsigned i)
+{
+    return eice_str_make(k->secret + k->at[i], k->len[i]);
+}
+
+/* A key from its numbers is the same key; from others it is none. BearSSL
+ * tells d. */
+static void test_rsa_set(void)
+{
+    uint8_t d[EICE_RSA_MAX];
+    uint8_t q[EICE_RSA_MAX];
+    const eice_str text = eice_str_c("to be signed");
+    static const uint8_t e[] = {1, 0, 1};
+    uint8_t sig[2][EICE_RSA_MAX];
+    br_rsa_private_key secret;
+    eice_rsa_key k;
+    eice_rsa_key same;
+    eice_str n;
+    eice_str p[5];
+    eice_drbg r;
+    unsigned i;
+
+    eice_drbg_init(&r, "rsa set", 7);
+    CHECK(eice_rsa_generate(&k, 2048, &r));
+    memset(&secret, 0, sizeof secret);
+    for (i = 0; i < 5; i++) {
+        p[i] = rsa_part(&k, i);
+    }
+    secret.n_bitlen = k.bits;
+    secret.p = k.secret + k.at[0];
+    secret.plen = k.len[0];
+    secret.q = k.secret + k.at[1];
+    secret.qlen = k.len[1];
+    secret.dp = k.secret + k.at[2];
+    secret.dplen = k.len[2];
+    secret.dq = k.secret + k.at[3];
+    secret.dqlen = k.len[3];
+    i = (unsigned)br_rsa_compute_privexp_get_default()(d, &secret, 65537);
+    CHECK(i > 0);
+    n = eice_str_make(k.n, k.bits / 8);
+    CHECK(eice_rsa_set(&same, n, eice_str_make(e, 3), eice_str_make(d, i),
+                       p[0], p[1], p[4]));
+    CHECK_INT(eice_rsa_sign(&k, true, text, sig[0]), 256);
+    CHECK_INT(eice_rsa_sign(&same, true, text, sig[1]), 256);
+    CHECK_BYTES(sig[0], sig[1], 256);
+    memcpy(q, p[1].ptr, p[1].len);
+    q[p[1].len - 2] ^= 4;
+    CHECK(!eice_rsa_set(&same, n, eice_str_make(e, 3), eice_str_make(d, i),
+                        p[0], eice_str_make(q, p[1].len), p[4]));
+    CHECK(same.bits == 0 && eice_rsa_sign(&same, true, text, sig[1]) == 0);
+    d[i - 1] ^= 2;
+    CHECK(!eice_rsa_set(&same, n, eice_str_make(e, 3), eice_str_make(d, i),
+                        p[0], p[1], p[4]));
+    CHECK(!eice_rsa_set(&same, eice_str_make(k.n, 128), eice_str_make(e, 3),
+                        eice_str_make(d, i), p[0], p[1], p[4]));
+}
+
 /* An RSA key is served with SHA-2 only; the flags say which. */
 static void test_agent_rsa(void)
 {
@@ -1183,7 +1241,9 @@ static const test_case tests[] = {
     {"keys_passphrase", test_passphrase},
     {"keys_bcrypt", test_bcrypt},
     {"keys_aes", test_aes},
-    {"keys_console", test_console}, {"keys_console_lines", test_console_lines}
+    {"keys_rsa_set", test_rsa_set},
+    {"keys_console", test_console},
+    {"keys_console_lines", test_console_lines}
 };
 
 TEST_MAIN(tests)
