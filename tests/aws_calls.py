@@ -600,7 +600,7 @@ def call_errors(w):
             ("InvalidGroup.NotFound", 400, "AWS", "region"),
             ("RulesPerSecurityGroupLimitExceeded", 400, "AWS", "quota"),
             ("IdempotentParameterMismatch", 400, "AWS", "token"),
-            ("SerialConsoleAccessDisabledException", 400, "AWS", "enable the serial"),
+            ("SerialConsoleAccessDisabledException", 400, "AWS", "enable-serial"),
             ("MissingParameter", 400, "AWS", "")]
     for code, status, error, remedy in rows:
         w.fault("http-error", times=1, status=status, code=code, message=f"about {code}")
