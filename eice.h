@@ -26090,6 +26090,17 @@ EICEI_PRIVATE void eicei_tunnel_log(eice_conn *c)
     }
 }
 
+/* Keys that openTunnel refuses are none for the next connection either. */
+EICEI_PRIVATE void eicei_tunnel_keys(eice_conn *c, const eice_error *e)
+{
+    const eice_err err
+        = eicei_aws_classify(e->aws_code, (unsigned)e->http_status).err;
+
+    if (err == EICE_E_AWS_AUTH || err == EICE_E_CREDENTIALS_EXPIRED) {
+        eicei_keys_refused(c);
+    }
+}
+
 /* The tunnel did not open, or its link did not. Tries again where that may
  * help: after a temporary refusal, or once with the time of AWS. */
 EICEI_PRIVATE void eicei_tunnel_failed(eice_conn *c, const eice_error *e)
@@ -26115,6 +26126,7 @@ EICEI_PRIVATE void eicei_tunnel_failed(eice_conn *c, const eice_error *e)
                && ++c->tunnel_tries < c->cred.settings.max_attempts) {
         c->tunnel_wake = c->now.ms + eicei_backoff(c, c->tunnel_tries);
     } else {
+        eicei_tunnel_keys(c, &cause);
         eicei_conn_fail(c, &cause);
         return;
     }

@@ -121,6 +121,23 @@ def the_old_ones_while_they_last(w):
 
 
 @test
+def refused_by_open_tunnel(w):
+    """Keys that AWS has revoked are looked for again by the next connection; those that only may
+    not do this are kept."""
+    with forward(w, profile(w, 0)) as f:
+        equal(f.echo(), b"x", "echo")
+        for code, more in (("AccessDeniedException", 0), ("ExpiredTokenException", 1),
+                           ("UnrecognizedClientException", 1)):
+            before = assumed(w)
+            w.sim.ctl("fault", kind="http-error", action="openTunnel", status=403, code=code,
+                      times=1)
+            with contextlib.suppress(OSError):
+                check(not f.echo(), f"a tunnel in spite of {code}")
+            equal(f.echo(), b"x", f"echo after {code}")
+            equal(assumed(w) - before, more, f"AssumeRole after {code}")
+
+
+@test
 def expired_for_good(w):
     with forward(w, profile(w, 3)) as f:
         equal(f.echo(), b"x", "echo")
