@@ -54,6 +54,21 @@ def one_tunnel_and_a_key_for_each(w):
 
 
 @test
+def host_keys_of_the_hops(w):
+    """Each is compared with its own console; --host-key is the last one's."""
+    prints = w.sshd(APP)["fingerprints"]
+    with inside(w) as (port, _):
+        words = ["-J", "web-1", "-p", str(port), f"ubuntu@{APP}", "true"]
+        equal(w.eice("ssh", *words).expect(0).err, "", "what is said")
+        equal(sorted(r["params"]["InstanceId"] for r in w.requests("GetConsoleOutput")),
+              ["i-0123456789abcdef0", APP], "consoles")
+        for print_ in prints:
+            status = w.eice("ssh", "--host-key", print_, *words).status
+            equal(status, 0 if print_ == prints[0] else 255, "the key of the last one")
+        equal(len(w.requests("GetConsoleOutput")), 2, "calls")
+
+
+@test
 def bytes_through_two_hops(w):
     data = os.urandom(4 * MIB)
     with inside(w) as (app, db):
