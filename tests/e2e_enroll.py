@@ -16,6 +16,7 @@ from e2elib import ROOT, check, contains, equal, eventually, main, matches, test
 CONFIG = "conf/eice/config"
 LONELY = "i-0123456789abcde15"
 LONELY_GROUP = "sg-0f00ba4f00ba4f0aa"
+VPC = "vpc-0ddd3333eee4444ff"
 LONELY_VPC = "vpc-0ddd3333eee4444aa"
 LONELY_SUBNET = "subnet-0aaa1111bbb2222aa"
 CHANGES = ("Create", "Authorize", "Revoke", "Modify", "Delete")
@@ -171,6 +172,20 @@ def undone_around_others(w):
     equal(text_of(w, ".ssh/config"), "Host web-1\n    LogLevel ERROR\n", "the stanza")
     enroll(w, "--yes", "--no-test", "web-1").expect(0)
     equal(settings(w, "web-1")["user"], "bob", "what was changed by hand is asked for no more")
+
+
+@test
+def undone_beside_another(w):
+    """The endpoint serves the other still: it goes with the last."""
+    w.sim.world.data["endpoints"] = [e for e in w.sim.world.data["endpoints"] if e["vpc"] != VPC]
+    enroll(w, "--yes", "--no-test", "web-1", "app & web-2").expect(0)
+    [made] = endpoints(w, VPC)
+    done = enroll(w, "--yes", "--undo", "web-1").expect(0)
+    contains(done.err, "stay, for they serve app & web-2", "what is said")
+    equal((settings(w, "web-1"), [e["state"] for e in endpoints(w, VPC)]),
+          (None, ["create-complete"]), "after the first")
+    done = enroll(w, "--yes", "--undo", "app & web-2").expect(0)
+    contains(done.err, f"deleting {made['id']}", "with the second")
 
 
 @test
@@ -330,6 +345,20 @@ def several(w):
     equal(sorted((r["name"], r["user"], r["endpoint_made"], r["ok"]) for r in rows),
           [("app & web-2", "ubuntu", False, True), ("lonely", "ec2-user", True, True),
            ("web-1", "ec2-user", False, True)], "all of them")
+
+
+@test
+def together(w):
+    """Endpoints of two VPCs are made side by side and looked at in one call; one may fail."""
+    w.sim.world.data["endpoints"] = [e for e in w.sim.world.data["endpoints"] if e["vpc"] != VPC]
+    w.sim.ctl("setting", name="endpoint_create_ms", value=1200)
+    result = enroll(w, "--yes", "--no-test", "lonely", "web-1", "app & web-2").expect(0)
+    equal(changed(w).count("CreateInstanceConnectEndpoint"), 2, "endpoints made")
+    contains(result.err, "(and 1 more): create-in-progress", "progress")
+    ids = sorted(e["id"] for vpc in (VPC, LONELY_VPC) for e in endpoints(w, vpc))
+    looks = [sorted(v for k, v in r["params"].items() if ".Value." in k)
+             for r in w.requests("DescribeInstanceConnectEndpoints")]
+    check(looks.count(ids) >= 2, f"looked at together: {looks}")
 
 
 @test

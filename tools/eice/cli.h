@@ -530,6 +530,9 @@ void cli_config_apply(cli *c);
 bool cli_config_get(const char *name, const char *key, char *out, size_t cap);
 /* Is an instance the target of a section? */
 bool cli_config_knows(const char *id);
+/* The first section of another instance with this endpoint; false: none. */
+bool cli_config_uses(const char *endpoint, const char *id, char *name,
+                     size_t cap);
 
 /* What enroll wrote, and for what; as a filter, `id` NULL: whatever was for
  * this Region and profile. */

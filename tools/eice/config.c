@@ -178,6 +178,38 @@ bool cli_config_knows(const char *id)
     return found;
 }
 
+bool cli_config_uses(const char *endpoint, const char *id, char *name,
+                     size_t cap)
+{
+    eice_blob text;
+    eice_str rest;
+    eice_str section;
+    eice_str target;
+    size_t from;
+    size_t to;
+    bool found = false;
+
+    (void)read_config(&text);
+    rest = eice_str_make((const char *)text.ptr, text.len);
+    while (rest.len > 0 && !found) {
+        const eice_str line = eice_str_trim(eice_str_cut(&rest, '\n'));
+
+        if (line.len >= 2 && line.ptr[0] == '[') {
+            eice_copy_text(name, cap,
+                           eice_str_make(line.ptr + 1, line.len - 2));
+            section = section_of(eice_str_make((const char *)text.ptr,
+                                               text.len), name, &from, &to);
+            target = value_of(section, eice_str_c("target"));
+            found = target.len > 0 && !eice_str_is(target, id)
+                    && eice_str_is(value_of(section,
+                                            eice_str_c("endpoint-id")),
+                                   endpoint);
+        }
+    }
+    eice_blob_free(&text);
+    return found;
+}
+
 /* ---- what enroll wrote ------------------------------------------------- */
 
 /* A section, or a stanza of ssh_config, has a line with this word, the

@@ -314,83 +314,144 @@ static bool have_endpoint(enrolling *w, enrolled *e)
     return false;
 }
 
-/* -1: not yet. */
-static int ready(enrolling *w, const enrolled *e, char *state, size_t cap)
+#define POLLED 32u /* endpoints in one look */
+
+static bool waits(const enrolled *e)
+{
+    return e->endpoint[0] != 0 && !e->ready && !e->failed;
+}
+
+/* The next endpoint that is not ready, from `*i` on: instances of one VPC
+ * wait for the same. */
+static const enrolled *next_waiting(const enrolling *w, size_t *i)
+{
+    const enrolled *found = NULL;
+    size_t k;
+
+    for (; *i < w->count && found == NULL; (*i)++) {
+        const enrolled *e = &w->list[*i];
+
+        for (k = 0; k < *i && strcmp(w->list[k].endpoint, e->endpoint) != 0;
+             k++) {
+        }
+        found = waits(e) && k == *i ? e : NULL;
+    }
+    return found;
+}
+
+/* What is said of an endpoint counts for all that wait for it. */
+static void settle(enrolling *w, const eice_item *item)
+{
+    char id[40];
+    char state[24];
+    const bool failed = eice_item_is(item, "state", "create-failed");
+    size_t i;
+
+    eice_item_get(item, "instanceConnectEndpointId", id, sizeof id);
+    eice_item_get(item, "state", state, sizeof state);
+    for (i = 0; i < w->count; i++) {
+        enrolled *e = &w->list[i];
+
+        if (waits(e) && strcmp(e->endpoint, id) == 0) {
+            snprintf(e->state, sizeof e->state, "%s", state);
+            e->ready = cli_contains(state, "complete")
+                       || cli_contains(state, "update");
+            e->failed = failed;
+        }
+    }
+    if (failed) {
+        (void)create_failed(w, item, id);
+    }
+}
+
+/* One call for all of them; false: reported. One that was just made may not
+ * be seen everywhere yet. */
+static bool look_at_endpoints(enrolling *w)
 {
     cli_call *a = (cli_call *)malloc(sizeof *a);
-    int is = 0;
+    const enrolled *e;
+    size_t i = 0;
+    bool good;
 
     if (a == NULL) {
-        return 0;
+        return false;
     }
     cli_call_begin(a, EICE_OP_DESCRIBE_ENDPOINTS);
-    eice_param(&a->params, "InstanceConnectEndpointId.1",
-               eice_str_c(e->endpoint));
-    cli_call_start(&w->r, a);
-    if (!cli_call_wait(&w->r, a, 1)
-        && a->call.error.code != EICE_E_NO_ENDPOINT) {
-        if (w->r.signal == 0) {
-            cli_report(w->c, &a->call.error);
-        }
-    } else if (a->count == 0) {
-        is = -1; /* just made, not to be seen everywhere yet */
-    } else {
-        eice_item_get(&a->items[0], "state", state, cap);
-        is = cli_contains(state, "complete") || cli_contains(state, "update")
-                 ? 1
-                 : -1;
-        if (strcmp(state, "create-failed") == 0) {
-            is = create_failed(w, &a->items[0], e->endpoint);
-        }
+    while (a->params.count < POLLED && (e = next_waiting(w, &i)) != NULL) {
+        eice_param_filter(&a->params, "instance-connect-endpoint-id",
+                          eice_str_c(e->endpoint));
+    }
+    good = enroll_call(w, a);
+    for (i = 0; i < a->count; i++) {
+        settle(w, &a->items[i]);
     }
     cli_call_end(a);
     free(a);
-    return is;
+    return good;
 }
 
 #define PROGRESS_COLUMNS 60 /* or it would wrap */
 
 /* A line, which the next one replaces where the cursor can be moved. */
-static void show_progress(const enrolling *w, const enrolled *e,
-                          const char *state, uint64_t ms, bool again)
+static void show_progress(const enrolling *w, uint64_t ms, bool again)
 {
+    size_t i = 0;
+    unsigned more = 0;
+    const enrolled *const e = next_waiting(w, &i);
+    char others[24] = "";
     eice_pty size;
 
+    while (next_waiting(w, &i) != NULL) {
+        more++;
+    }
+    if (more > 0) {
+        snprintf(others, sizeof others, " (and %u more)", more);
+    }
     cli_term_size(STDERR_FILENO, &size);
     if (!w->c->quiet) {
-        fprintf(stderr, "%seice: %s: %s, %u s\n",
+        fprintf(stderr, "%seice: %s%s: %s, %u s\n",
                 again && cli_colour(STDERR_FILENO)
                         && size.columns >= PROGRESS_COLUMNS
                     ? "\033[A\033[K"
                     : "",
-                e->endpoint, state, (unsigned)(ms / 1000));
+                e->endpoint, others,
+                e->state[0] != 0 ? e->state : "create-in-progress",
+                (unsigned)(ms / 1000));
     }
 }
 
-static bool wait_endpoint(enrolling *w, const enrolled *e)
+static void not_in_time(const enrolling *w)
 {
-    const uint32_t limit = wait_limit(w);
+    const enrolled *e;
+    size_t i = 0;
+
+    while ((e = next_waiting(w, &i)) != NULL) {
+        (void)enroll_report(w, EICE_E_NO_ENDPOINT, EICE_STAGE_ENDPOINT,
+                            e->endpoint, "not ready in time",
+                            "run it again: it goes on waiting");
+    }
+}
+
+/* Until none is on its way any more, or it takes too long. */
+static void wait_endpoints(enrolling *w)
+{
     const uint64_t began = eice_posix_now().ms;
+    uint64_t waited = 0;
     uint32_t pause = 500;
-    char state[32] = "";
-    int is;
+    size_t i = 0;
 
-    while ((is = ready(w, e, state, sizeof state)) < 0) {
-        const uint64_t waited = eice_posix_now().ms - began;
-
-        if (waited >= limit) {
-            return enroll_report(w, EICE_E_NO_ENDPOINT, EICE_STAGE_ENDPOINT,
-                                 e->endpoint, "not ready in time",
-                                 "run it again: it goes on waiting");
+    while (look_at_endpoints(w) && (i = 0, next_waiting(w, &i) != NULL)) {
+        waited = eice_posix_now().ms - began;
+        if (waited >= wait_limit(w)) {
+            not_in_time(w);
+            return;
         }
-        show_progress(w, e, state[0] != 0 ? state : "create-in-progress",
-                      waited, pause > 500);
+        show_progress(w, waited, pause > 500);
         if (!cli_calls_pause(&w->r, pause)) {
-            return false;
+            return;
         }
         pause = pause * 2 < POLL_MS ? pause * 2 : POLL_MS;
     }
-    return is == 1;
 }
 
 /* ---- rules ------------------------------------------------------------- */
@@ -601,7 +662,7 @@ static bool remember(enrolling *w, const enrolled *e)
 static bool finish(enrolling *w, enrolled *e)
 {
     /* what was made by now is to be seen: its interface and its groups */
-    return wait_endpoint(w, e) && enroll_look(w, e) && open_rules(w, e, true)
+    return enroll_look(w, e) && open_rules(w, e, true)
            && open_rules(w, e, false) && choose_login(w, e)
            && test_login(w, e) && remember(w, e);
 }
@@ -619,21 +680,32 @@ static void put_json(const enrolled *e, bool good, bool first)
            good ? "true" : "false");
 }
 
-/* Endpoints first, so that AWS makes them all at a time. */
+/* Endpoints first: AWS makes them side by side. */
+static void have_endpoints(enrolling *w)
+{
+    bool some = false;
+    size_t i;
+
+    for (i = 0; i < w->count && w->r.signal == 0 && !w->left; i++) {
+        if (have_endpoint(w, &w->list[i])) {
+            some = true;
+        } else {
+            w->list[i].endpoint[0] = 0;
+        }
+    }
+    if (some && w->r.signal == 0 && !w->left) {
+        wait_endpoints(w);
+    }
+}
+
 static int enroll_all(enrolling *w)
 {
     int status = CLI_OK;
     size_t i;
 
+    have_endpoints(w);
     for (i = 0; i < w->count && w->r.signal == 0 && !w->left; i++) {
-        if (!have_endpoint(w, &w->list[i])) {
-            w->list[i].endpoint[0] = 0;
-            status = CLI_FAILED;
-        }
-    }
-    for (i = 0; i < w->count && w->r.signal == 0 && !w->left; i++) {
-        const bool good = w->list[i].endpoint[0] != 0
-                          && finish(w, &w->list[i]);
+        const bool good = w->list[i].ready && finish(w, &w->list[i]);
 
         status = good ? status : CLI_FAILED;
         if (w->c->json) {
@@ -641,7 +713,7 @@ static int enroll_all(enrolling *w)
         }
     }
     fputs(w->c->json ? "]\n" : "", stdout);
-    return w->r.signal != 0 ? CLI_FAILED : status;
+    return w->r.signal != 0 || w->left ? CLI_FAILED : status;
 }
 
 /* ---- the command ------------------------------------------------------- */

@@ -12,7 +12,10 @@ typedef struct enrolled {
     char name[128];      /* what it is called from now on */
     char endpoint[40];
     char login[64];      /* of user@target, then the one chosen */
+    char state[24];      /* of the endpoint, at the last look */
     bool made;           /* the endpoint, now */
+    bool ready;          /* it can be used */
+    bool failed;         /* it cannot, and that is reported */
     bool opened[2];      /* a rule: into the instance, out of the endpoint */
     bool tested;
     bool gone;           /* --undo: there is no such instance any more */

@@ -159,6 +159,7 @@ static bool undo_target(undoing *u, const enrolled *e)
 {
     enrolling *const w = u->w;
     const cli_call *const groups = &w->f.ask[CLI_ASK_GROUPS];
+    char other[128];
 
     if (e->gone) {
         enroll_say(w, e, "there is no such instance any more; --undo without "
@@ -171,6 +172,11 @@ static bool undo_target(undoing *u, const enrolled *e)
     if (groups->count == 0) {
         cli_report(w->c, &groups->call.error);
         return false;
+    }
+    if (cli_config_uses(w->f.endpoint_id, e->id, other, sizeof other)) {
+        enroll_say(w, e, "the endpoint and the rules stay, for they serve",
+                   other);
+        return undo_files(u, e->id);
     }
     return undo_kind(u, true) && undo_kind(u, false) && undo_files(u, e->id);
 }
