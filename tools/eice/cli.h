@@ -296,6 +296,8 @@ void cli_call_start(cli_run *r, cli_call *a);
 /* Until all that were asked are done; false when one of them failed. */
 bool cli_call_wait(cli_run *r, cli_call *asks, size_t count);
 void cli_call_end(cli_call *a);
+/* What is made of this type gets CLI_TAG=eice and the tags of --tag. */
+void cli_put_tags(const cli *c, eice_params *params, const char *type);
 
 /* ---- allowed.c --------------------------------------------------------- */
 
@@ -303,7 +305,7 @@ void cli_call_end(cli_call *a);
  * subnet, endpoint, group or instance. `peer` is the group to be let in or
  * out, the address type of an endpoint, or the tag one is made with ("" is
  * none). Operations that only read need neither. */
-#define CLI_TAG "eice.h:created-by" /* on all that enroll makes */
+#define CLI_TAG "eice.h:created-by"
 void cli_dry_run(cli_call *a, eice_op op, const char *on, const char *peer,
                  unsigned port);
 /* Makes it: 1 yes, 0 no (a->call.error and a->why say more), -1 another

@@ -375,20 +375,14 @@ static bool put_settings(const cli *c, eice_params *params)
     return params->count > 0;
 }
 
-static void put_create(const cli *c, const char *subnet, eice_params *params)
+void cli_put_tags(const cli *c, eice_params *params, const char *type)
 {
     char name[64];
     size_t i;
 
-    eice_param(params, "SubnetId", eice_str_c(subnet));
-    (void)put_settings(c, params);
-    if (c->point.token != NULL) {
-        eice_param(params, "ClientToken", eice_str_c(c->point.token));
-    }
-    eice_param(params, "TagSpecification.1.ResourceType",
-               eice_str_c(POINT_TYPE));
+    eice_param(params, "TagSpecification.1.ResourceType", eice_str_c(type));
     for (i = 0; i <= c->point.tags.count; i++) {
-        eice_str value = eice_str_c(i == 0 ? "eice.h:created-by=eice"
+        eice_str value = eice_str_c(i == 0 ? CLI_TAG "=eice"
                                            : c->point.tags.list[i - 1]);
         const eice_str key = eice_str_cut(&value, '=');
 
@@ -399,6 +393,16 @@ static void put_create(const cli *c, const char *subnet, eice_params *params)
                  (unsigned)i + 1);
         eice_param(params, name, value);
     }
+}
+
+static void put_create(const cli *c, const char *subnet, eice_params *params)
+{
+    eice_param(params, "SubnetId", eice_str_c(subnet));
+    (void)put_settings(c, params);
+    if (c->point.token != NULL) {
+        eice_param(params, "ClientToken", eice_str_c(c->point.token));
+    }
+    cli_put_tags(c, params, POINT_TYPE);
 }
 
 /* Makes the call; true: it went well. */

@@ -144,31 +144,6 @@ static bool add_target(enrolling *w, const char *target)
 
 /* ---- the endpoint ------------------------------------------------------ */
 
-static void put_tag(cli_call *a, unsigned n, eice_str key, eice_str value)
-{
-    char name[64];
-
-    snprintf(name, sizeof name, "TagSpecification.1.Tag.%u.Key", n);
-    eice_param(&a->params, name, key);
-    snprintf(name, sizeof name, "TagSpecification.1.Tag.%u.Value", n);
-    eice_param(&a->params, name, value);
-}
-
-static void put_tags(const enrolling *w, cli_call *a, const char *type)
-{
-    size_t i;
-
-    eice_param(&a->params, "TagSpecification.1.ResourceType",
-               eice_str_c(type));
-    put_tag(a, 1, eice_str_c(ENROLL_TAG), eice_str_c("eice"));
-    for (i = 0; i < w->c->point.tags.count; i++) {
-        eice_str value = eice_str_c(w->c->point.tags.list[i]);
-        const eice_str key = eice_str_cut(&value, '=');
-
-        put_tag(a, (unsigned)i + 2, key, value);
-    }
-}
-
 static void put_settings(cli_call *a, const enroll_settings *s)
 {
     size_t i;
@@ -202,7 +177,7 @@ static bool create(enrolling *w, enrolled *e, eice_error *late)
     good = enroll_choose_settings(w, e, &s);
     if (good) {
         put_settings(a, &s);
-        put_tags(w, a, "instance-connect-endpoint");
+        cli_put_tags(w->c, &a->params, "instance-connect-endpoint");
         cli_call_start(&w->r, a);
         good = cli_call_wait(&w->r, a, 1) && a->count > 0;
         if (cli_contains(a->call.error.aws_code, "LimitExceeded")) {
@@ -479,7 +454,7 @@ static bool open_port(enrolling *w, const cli_group_rule *rule, bool egress)
     eice_param(&a->params, "IpPermissions.1.ToPort", eice_str_c(port));
     eice_param(&a->params, "IpPermissions.1.Groups.1.GroupId",
                eice_str_c(rule->peer));
-    put_tags(w, a, "security-group-rule");
+    cli_put_tags(w->c, &a->params, "security-group-rule");
     good = enroll_call(w, a);
     cli_call_end(a);
     free(a);

@@ -5,7 +5,6 @@
 #include "cli.h"
 
 #define ENROLL_MANY 512
-#define ENROLL_TAG CLI_TAG
 
 typedef struct enrolled {
     char id[32];

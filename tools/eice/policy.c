@@ -310,7 +310,7 @@ static void equal_condition(policy *p, unsigned depth, const statement *s)
         next_key(p, depth, "StringEquals", "ec2:osuser", &some);
         item(p, &first, user != NULL ? user : "ec2-user");
     } else if (s->only == MADE_LIMIT) {
-        next_key(p, depth, "StringEquals", "aws:ResourceTag/" ENROLL_TAG,
+        next_key(p, depth, "StringEquals", "aws:ResourceTag/" CLI_TAG,
                  &some);
         item(p, &first, "eice");
     } else if (s->only == ROLE_LIMIT) {

@@ -49,7 +49,7 @@ static void ask_ours(const enrolling *w, cli_call *a, bool rules)
 
     cli_call_begin(a, rules ? EICE_OP_DESCRIBE_GROUP_RULES
                             : EICE_OP_DESCRIBE_ENDPOINTS);
-    eice_param_filter(&a->params, "tag:" ENROLL_TAG, eice_str_c("eice"));
+    eice_param_filter(&a->params, "tag:" CLI_TAG, eice_str_c("eice"));
     if (!rules && w->f.vpc[0] != 0) {
         eice_param_filter(&a->params, "vpc-id", eice_str_c(w->f.vpc));
     }

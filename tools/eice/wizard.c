@@ -215,7 +215,7 @@ static void show_settings(const enrolling *w, const enrolled *e,
 
     put_list(groups, sizeof groups, &w->c->point.groups,
              w->c->point.groups.count > 0 ? "" : "the VPC's default one");
-    put_list(tags, sizeof tags, &w->c->point.tags, ENROLL_TAG "=eice");
+    put_list(tags, sizeof tags, &w->c->point.tags, CLI_TAG "=eice");
     enroll_say(w, e, "no endpoint yet; one is made with", "");
     if (w->c->quiet) {
         return;
