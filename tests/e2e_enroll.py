@@ -456,6 +456,11 @@ def settled(lines):
     return out
 
 
+# the questions of the usual path
+USUAL = (r"list \[eu-west-1\]: ", "type to filter.*\r\n", r"edit \[y\]: ", r"rule\? \[y\]: ",
+         r"Login \[ec2-user\]: ", r"ssh\? \[n\]: ")
+
+
 @test
 def as_in_the_readme(w):
     """The usual path: Enter at each question. The README shows what is on the screen then."""
@@ -464,8 +469,7 @@ def as_in_the_readme(w):
     enroll(w, "--yes", "--no-test", "web-1").expect(0)
     with w.terminal("enroll", env=environment(w), columns=116) as t:
         seen = b""
-        for pattern in (r"list \[eu-west-1\]: ", "type to filter.*\r\n", r"edit \[y\]: ",
-                        r"rule\? \[y\]: ", r"Login \[ec2-user\]: ", r"ssh\? \[n\]: "):
+        for pattern in USUAL:
             match = t.expect(pattern)
             seen += match.string[:match.end()]
             t.send("\r" if "filter" in pattern else "\n")
@@ -476,6 +480,33 @@ def as_in_the_readme(w):
         [told] = re.findall(r"^```\n(Region.*?)^```", f.read(), re.M | re.S)
     equal(shown, settled(told.splitlines()), "the README's picture")
     check(settings(w, "lonely"), "it is remembered")
+
+
+@test(seconds=90)
+def killed_at_a_question(w):
+    """At each one, with SIGKILL; run again it asks for what is not done yet, and ends the same."""
+    for last in range(len(USUAL)):
+        w.sim.world.restore(w.original)
+        only(w, "lonely")
+        for path in (CONFIG, ".ssh/config"):
+            w.write(path, "")
+        with w.terminal("enroll", env=environment(w)) as t:
+            for pattern in USUAL[:last]:
+                t.expect(pattern)
+                t.send("\r" if "filter" in pattern else "\n")
+            t.expect(USUAL[last])
+            t.process.kill()
+            t.process.wait()
+        with w.terminal("enroll", env=environment(w)) as t:
+            for i, pattern in enumerate(USUAL):
+                if not (i == 2 and last > 2 or i == 3 and last > 3):
+                    t.expect(pattern)
+                    t.send("\r" if "filter" in pattern else "\n")
+            equal(t.wait(20), 0, "status")
+            t.restored(f"after question {last}")
+        [made] = endpoints(w)
+        equal((rules(w), settings(w, "lonely")["endpoint-id"]),
+              ([("tcp", 22, 22, made["groups"][0])], made["id"]), f"after question {last}")
 
 
 @test
