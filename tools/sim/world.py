@@ -335,6 +335,7 @@ class World:
                                       for i in self.data["instances"]]
             self.data["endpoints"] = [{**endpoint(None, None, None), **e}
                                       for e in self.data["endpoints"]]
+            self.data["credentials"] = [{"guards": {}, **c} for c in self.data["credentials"]]
         self.data["instances"] += filler_instances(fillers)
         self.data["endpoints"] += filler_endpoints(endpoint_fillers)
         self.settings["endpoints_per_region"] += endpoint_fillers
