@@ -80,6 +80,15 @@ def ls_json(w):
 
 
 @test
+def ls_long_tags(w):
+    """50 tags of the longest key and value that EC2 takes, in characters of four bytes."""
+    tags = {f"{n:02d}" + "\U0001f511" * 126: '"' + "\U0001f512" * 255 for n in range(49)}
+    w.sim.world.instance("web-1")["tags"].update(tags)
+    found = next(i for i in listed(w) if i["Name"] == "web-1")["Tags"]
+    equal({key: found[key] for key in tags}, tags, "the tags")
+
+
+@test
 def ls_filters(w):
     """Words of ours, of EC2, tags, several values, text; all of them have to fit."""
     w.sim.world.instance("web-1")["tags"]["team"] = "core"

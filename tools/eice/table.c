@@ -25,6 +25,11 @@ bool cli_table_item(cli_table *t, size_t column, const eice_item *item)
     return cli_table_put(t, eice_str_c(text));
 }
 
+static bool table_part(cli_table *t, const char *text)
+{
+    return eice_blob_add(&t->cells, text, strlen(text), CLI_TABLE_MAX);
+}
+
 static void table_put_json(eice_buf *b, const char *text)
 {
     eice_put_byte(b, '"');
@@ -35,25 +40,26 @@ static void table_put_json(eice_buf *b, const char *text)
 bool cli_table_list(cli_table *t, const eice_item *item, const char *path,
                     const char *first, const char *second)
 {
-    static char memory[16384];
+    static char memory[8192]; /* for one pair: 50 of them may be 100 kB */
+    bool good = table_part(t, second != NULL ? "{" : "[");
+    const size_t begin = t->cells.len;
     eice_items list;
     eice_item one;
-    char text[1024];
+    char text[1025]; /* 256 characters of 4 bytes */
     eice_buf b;
 
-    eice_buf_init(&b, memory, sizeof memory);
-    eice_put_byte(&b, second != NULL ? '{' : '[');
     eice_items_in(item, path, &list);
-    while (eice_items_next(&list, &one)) {
-        eice_put_c(&b, b.len > 1 ? "," : "");
+    while (good && eice_items_next(&list, &one)) {
+        eice_buf_init(&b, memory, sizeof memory);
+        eice_put_c(&b, t->cells.len > begin ? "," : "");
         table_put_json(&b, eice_item_get(&one, first, text, sizeof text));
         if (second != NULL) {
             eice_put_byte(&b, ':');
             table_put_json(&b, eice_item_get(&one, second, text, sizeof text));
         }
+        good = !b.overflow && table_part(t, eice_buf_c(&b));
     }
-    eice_put_byte(&b, second != NULL ? '}' : ']');
-    return !b.overflow && cli_table_put(t, eice_buf_str(&b));
+    return good && cli_table_put(t, eice_str_c(second != NULL ? "}" : "]"));
 }
 
 void cli_age(int64_t seconds, char *out, size_t cap)
