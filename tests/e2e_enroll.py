@@ -560,6 +560,40 @@ def with_arrow_keys(w):
 
 
 @test
+def odd_keys(w):
+    """Page keys type nothing, and a narrower terminal gets a narrower picture."""
+    with w.terminal("enroll", env=environment(w), columns=120) as t:
+        t.expect("Region")
+        t.send("\n")
+        t.expect("type to filter.*\r\n")
+        t.resize(50, 24, None)
+        t.send("\x1b[6~\x1b[1;5B\x1b[3~lonely")
+        match = t.expect(r"1 of [0-9]+, filter: ([^ \r]*lonely)")
+        equal(match[1], b"lonely", "the filter")
+        last = match.string[match.string.rindex(b"\x1b[", 0, match.start() - 300):]
+        last = re.sub(rb"\x1b\[[0-9]*[AJK]", b"", last).split(b"\r\n")[1:]
+        check(max(len(line.decode("utf-8", "ignore")) for line in last) < 50, f"width: {last}")
+        t.send("\x1b")
+        equal(t.wait(), 1, "status")
+        t.restored("after Esc")
+
+
+@test
+def long_answers(w):
+    """What is too long answers neither this question nor the next one."""
+    with w.terminal("enroll", env=environment(w, TERM="dumb")) as t:
+        t.expect("Region[^:]*: ")
+        t.send("r" * 700 + "\n")
+        t.expect("longer than 63 bytes\r\nRegion[^:]*: ")
+        t.send("\n")
+        t.expect("q to end[^:]*: ")
+        t.send("1, " * 50 + "1\n")
+        t.expect(r"Login|edit[^:]*: |nothing")
+        t.send("q\n")
+        equal(t.wait(), 1, "status")
+
+
+@test
 def several_chosen(w):
     """Two of the list, in one VPC without an endpoint and one that has it; marked afterwards."""
     only(w, "lonely", "web-1", "app & web-2")

@@ -27,6 +27,17 @@ bool cli_can_ask(void)
     return isatty(STDIN_FILENO) && isatty(STDERR_FILENO);
 }
 
+/* Anew for each picture: the terminal may have got another size. */
+static void measure(picker *p)
+{
+    eice_pty size;
+
+    cli_term_size(STDERR_FILENO, &size);
+    p->columns = size.columns > MARGIN ? size.columns : MARGIN + 1;
+    p->rows = size.rows;
+    cli_table_measure(p->table, p->width, p->columns - MARGIN);
+}
+
 static bool moves_cursor(void)
 {
     const char *term = getenv("TERM");
@@ -36,23 +47,33 @@ static bool moves_cursor(void)
 
 /* ---- one line ---------------------------------------------------------- */
 
-/* An empty answer is the default; false at the end of the input and for q. */
+/* An empty answer is the default; false at the end of the input and for q. A
+ * line is read whole, so that the rest of a long one answers nothing else; the
+ * beginning of one would be another answer. */
 bool cli_prompt(const char *question, const char *otherwise, char *out,
                 size_t cap)
 {
-    char line[256];
+    char line[4097]; /* what a terminal takes at most */
+    bool fits = false;
 
-    fputs(question, stderr);
-    if (otherwise[0] != 0) {
-        fprintf(stderr, " [%s]", otherwise);
+    while (!fits) {
+        fputs(question, stderr);
+        if (otherwise[0] != 0) {
+            fprintf(stderr, " [%s]", otherwise);
+        }
+        fputs(": ", stderr);
+        fflush(stderr);
+        if (!cli_readable(STDIN_FILENO)
+            || fgets(line, sizeof line, stdin) == NULL) {
+            fputc('\n', stderr);
+            return false;
+        }
+        line[strcspn(line, "\r\n")] = 0;
+        fits = strlen(line) < cap;
+        if (!fits) {
+            fprintf(stderr, "longer than %u bytes\n", (unsigned)cap - 1);
+        }
     }
-    fputs(": ", stderr);
-    fflush(stderr);
-    if (!cli_readable(STDIN_FILENO) || fgets(line, sizeof line, stdin) == NULL) {
-        fputc('\n', stderr);
-        return false;
-    }
-    line[strcspn(line, "\r\n")] = 0;
     snprintf(out, cap, "%s", line[0] != 0 ? line : otherwise);
     return strcmp(line, "q") != 0;
 }
@@ -92,7 +113,7 @@ static bool take_numbers(picker *p, const char *text)
 
 static bool pick_by_number(picker *p, const char *title)
 {
-    char answer[128];
+    char answer[2048];
     size_t i;
 
     fprintf(stderr, "%s\n      ", title);
@@ -206,7 +227,8 @@ static void draw(picker *p, const char *title)
 
 typedef enum key { KEY_UP = 256, KEY_DOWN, KEY_OTHER, KEY_END } key;
 
-/* A key, or an arrow: ESC [ A. A lone ESC ends, as q does. */
+/* A key, or an arrow: ESC [ A, with parameters before the letter at times. A
+ * lone ESC ends, as q does. */
 static int read_key(void)
 {
     unsigned char b[3];
@@ -222,6 +244,9 @@ static int read_key(void)
     more.events = POLLIN;
     if (poll(&more, 1, 50) != 1 || read(STDIN_FILENO, b, 2) != 2) {
         return KEY_END;
+    }
+    while (b[1] >= ' ' && b[1] < '@' && poll(&more, 1, 50) == 1
+           && read(STDIN_FILENO, b + 1, 1) == 1) {
     }
     return b[1] == 'A' ? KEY_UP : b[1] == 'B' ? KEY_DOWN : KEY_OTHER;
 }
@@ -277,6 +302,7 @@ static bool pick_by_keys(picker *p, const char *title)
         return pick_by_number(p, title);
     }
     while (answer < 0) {
+        measure(p);
         draw(p, title);
         answer = take_key(p, read_key());
     }
@@ -287,7 +313,6 @@ static bool pick_by_keys(picker *p, const char *title)
 bool cli_pick(const char *title, const cli_table *t, bool *chosen,
               cli_picks how)
 {
-    eice_pty size;
     picker p;
     bool good;
 
@@ -302,10 +327,7 @@ bool cli_pick(const char *title, const cli_table *t, bool *chosen,
         free(p.list);
         return false;
     }
-    cli_term_size(STDERR_FILENO, &size);
-    p.columns = size.columns > MARGIN ? size.columns : MARGIN + 1;
-    p.rows = size.rows;
-    cli_table_measure(t, p.width, p.columns - MARGIN);
+    measure(&p);
     good = moves_cursor() ? pick_by_keys(&p, title)
                           : pick_by_number(&p, title);
     free(p.list);
