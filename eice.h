@@ -1728,6 +1728,18 @@ EICE_API ptrdiff_t eice_key_parse(eice_str line, void *out, size_t cap,
                                   eice_str *type, eice_str *comment);
 /* The type named inside a blob; empty when malformed. */
 EICE_API eice_str eice_key_type(const void *blob, size_t len);
+/* A certificate about a public key (OpenSSH's PROTOCOL.certkeys), of Ed25519,
+ * RSA or ECDSA. Its signature is not examined: that is up to the server. */
+#define EICE_MAX_CERTIFICATE 8192
+typedef struct eice_certificate {
+    bool host;         /* it is about a host, and useless to log in */
+    uint64_t after;    /* s since 1970; valid from here on */
+    uint64_t before;   /* and not any more here; UINT64_MAX is never */
+    size_t key_len;
+    uint8_t key[EICE_MAX_KEY_BLOB]; /* the blob of the plain key */
+} eice_certificate;
+/* Reads its blob; false: it is none. */
+EICE_API bool eice_certificate_read(eice_certificate *cert, eice_str blob);
 /* As `ssh-keygen -l` prints it. */
 EICE_API void eice_key_fingerprint(char out[EICE_FINGERPRINT],
                                    const void *blob, size_t len);
@@ -3416,6 +3428,10 @@ typedef struct eice_conn_opts {
                                   the instance must know */
     eice_sign_fn sign;         /* SSH with public_key: required */
     void *sign_user;
+    eice_str certificate;      /* SSH: the blob of one about public_key, or
+                                  empty. It is tried first; the key is pushed
+                                  and tried when the server rejects it. Not
+                                  used with ROUTE_SERIAL */
     const char *profile;       /* or NULL, as for eice_cred_opts */
     const char *region;
     const char *ca_bundle;
@@ -11020,13 +11036,76 @@ EICEI_PRIVATE bool eicei_key_size_ok(eice_str type, size_t len)
     return !eice_str_is(type, EICEI_KEY_ED25519) || len == EICE_ED25519_BLOB;
 }
 
-EICEI_PRIVATE bool eicei_key_is_certificate(eice_str type)
+/* The name without what makes it one of a certificate. */
+EICEI_PRIVATE eice_str eicei_key_plain(eice_str type)
 {
     const eice_str tail = eice_str_c("-cert-v01@openssh.com");
+    const size_t len = type.len > tail.len ? type.len - tail.len : 0;
 
-    return type.len > tail.len
-           && eice_str_eq(eice_str_make(type.ptr + type.len - tail.len,
-                                        tail.len), tail);
+    if (len > 0
+        && eice_str_eq(eice_str_make(type.ptr + len, tail.len), tail)) {
+        type.len = len;
+    }
+    return type;
+}
+
+EICEI_PRIVATE bool eicei_key_is_certificate(eice_str type)
+{
+    return eicei_key_plain(type).len < type.len;
+}
+
+/* What follows the key in a certificate: serial number, kind (1 user, 2
+ * host), id, principals, when it is valid; then options, extensions, reserved,
+ * the authority's key and signature. */
+EICEI_PRIVATE bool eicei_certificate_rest(eice_certificate *cert, eice_str in)
+{
+    uint32_t n[7];
+    eice_str part;
+    size_t i;
+
+    for (i = 0; i < 7; i++) {
+        if ((i == 3
+             && (!eice_take_string(&in, &part)
+                 || !eice_take_string(&in, &part)))
+            || !eice_take_be32(&in, &n[i])) {
+            return false;
+        }
+    }
+    for (i = 0; i < 5; i++) {
+        if (!eice_take_string(&in, &part)) {
+            return false;
+        }
+    }
+    cert->host = n[2] != 1;
+    cert->after = (uint64_t)n[3] << 32 | n[4];
+    cert->before = (uint64_t)n[5] << 32 | n[6];
+    return in.len == 0;
+}
+
+EICE_API bool eice_certificate_read(eice_certificate *cert, eice_str blob)
+{
+    const eice_str type = eice_key_type(blob.ptr, blob.len);
+    const eice_str plain = eicei_key_plain(type);
+    const int parts = eice_str_is(plain, EICEI_KEY_ED25519) ? 1 : 2;
+    eice_str key = blob;
+    eice_str part;
+    eice_buf b;
+    int i;
+
+    if (plain.len == type.len || eice_str_starts(type, "sk-")) {
+        return false;
+    }
+    for (i = -2; i < parts; i++) { /* after the name and a nonce: the key */
+        key = i == 0 ? blob : key;
+        if (!eice_take_string(&blob, &part)) {
+            return false;
+        }
+    }
+    eice_buf_init(&b, cert->key, sizeof cert->key);
+    eice_put_string(&b, plain);
+    eice_put(&b, eice_str_make(key.ptr, key.len - blob.len));
+    cert->key_len = b.len;
+    return !b.overflow && eicei_certificate_rest(cert, blob);
 }
 
 /* All of OpenSSH's public keys are a name and a row of strings and numbers
@@ -20350,6 +20429,7 @@ EICEI_PRIVATE int eicei_ssh_sign(LIBSSH2_SESSION *session, unsigned char **sig,
     if (!eicei_sign_algorithm(text, &algorithm)) {
         return -1;
     }
+    algorithm = eicei_key_plain(algorithm); /* with a certificate, too */
     n = s->login.sign(s->login.sign_user, algorithm, text, raw, sizeof raw);
     s->signing = n == 0;
     s->signed_256 = eice_str_is(algorithm, "rsa-sha2-256");
@@ -25752,11 +25832,14 @@ EICEI_PRIVATE void eicei_key_make(eice_conn *c)
 }
 
 /* The types SendSSHPublicKey takes: ssh-ed25519 and ssh-rsa. For a login with
- * another one the instance must know the key already. */
+ * another one, or a certificate, the instance must know the key already. */
 EICEI_PRIVATE bool eicei_key_taken(const eice_conn *c)
 {
     const eice_str key = eice_str_trim(c->o.public_key);
 
+    if (c->o.certificate.len > 0) {
+        return false;
+    }
     return key.len == 0 || eice_str_starts(key, "ssh-ed25519 ")
            || eice_str_starts(key, "ssh-rsa ");
 }
@@ -26785,7 +26868,9 @@ EICEI_PRIVATE void eicei_auth_begin(eice_conn *c)
     }
     memset(&login, 0, sizeof login);
     login.user = c->o.user;
-    login.key_blob = eice_str_make(c->key_blob, c->key_blob_len);
+    login.key_blob = c->o.certificate.len > 0
+                         ? c->o.certificate
+                         : eice_str_make(c->key_blob, c->key_blob_len);
     login.sign = c->o.public_key.len > 0 ? c->o.sign : eice_user_key_sign;
     login.sign_user = c->o.public_key.len > 0 ? c->o.sign_user : &c->own_key;
     c->ssh_began = c->now.ms;
@@ -26813,13 +26898,20 @@ EICEI_PRIVATE void eicei_auth_rejected(eice_conn *c)
                          NULL);
     eicei_attempt_says(a, "%s", c->o.user);
     c->auth_running = false;
+    if (c->o.certificate.len > 0) {
+        c->o.certificate.len = 0; /* now the key, which is pushed first */
+        c->moved = true;
+        return;
+    }
     if (eicei_key_old(c) && c->rejections++ == 0) {
         eicei_push_start(c);
         return;
     }
     memset(&e, 0, sizeof e);
     eice_fail(&e, EICE_E_SSH_AUTH, EICE_STAGE_AUTH,
-              "%s rejected the key for login %s (methods: %S)", c->host_name,
+              "%s rejected the %skey for login %s (methods: %S)",
+              c->host_name,
+              c->o.certificate.ptr != NULL ? "certificate and the " : "",
               c->o.user, &methods);
     if (!eicei_key_taken(c)) {
         eice_copy_text(e.remedy, sizeof e.remedy,
@@ -27753,6 +27845,10 @@ EICEI_PRIVATE void eicei_conn_defaults(eice_conn *c)
     c->o.max_tunnel_duration_s = eicei_or32(c->o.max_tunnel_duration_s, 3600);
     c->o.user_agent = eicei_set(c->o.user_agent) ? c->o.user_agent
                                                  : "eice/" EICE_VERSION;
+    if (c->o.certificate.len == 0
+        || c->o.route == EICE_ROUTE_SERIAL) { /* it knows what is pushed only */
+        c->o.certificate = eice_str_make(NULL, 0);
+    }
     if (eicei_is_instance_id(c->o.target)) {
         eicei_copy_c(c->instance_id, sizeof c->instance_id, c->o.target);
     }

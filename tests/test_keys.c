@@ -727,6 +727,55 @@ static uint32_t rsa_good(const eice_rsa_key *rsa, bool sha512,
            && memcmp(got, want, hash) == 0;
 }
 
+/* ssh-keygen -s ca -I me -n root -V 20200101000000Z:20210101000000Z k.pub */
+static void test_certificate(void)
+{
+    static const char text[] =
+        "ecdsa-sha2-nistp256-cert-v01@openssh.com "
+        "AAAAKGVjZHNhLXNoYTItbmlzdHAyNTYtY2VydC12MDFAb3BlbnNzaC5jb20AAAAg"
+        "MicUI0zubx95fyOTo9H1VxX1KjoD4u034CenczRq4DAAAAAIbmlzdHAyNTYAAABB"
+        "BDdD6gWPfLEUPCoydfYmbX/3ZqN7DYhTYRz1GpqaJf/wtiTHt3QkngRZ3gJWEi9P"
+        "92oF0NuDQ98UozwR0sGSrs0AAAAAAAAAAAAAAAEAAAACbWUAAAAIAAAABHJvb3QA"
+        "AAAAXgvhAAAAAABf7mYAAAAAAAAAAIIAAAAVcGVybWl0LVgxMS1mb3J3YXJkaW5n"
+        "AAAAAAAAABdwZXJtaXQtYWdlbnQtZm9yd2FyZGluZwAAAAAAAAAWcGVybWl0LXBv"
+        "cnQtZm9yd2FyZGluZwAAAAAAAAAKcGVybWl0LXB0eQAAAAAAAAAOcGVybWl0LXVz"
+        "ZXItcmMAAAAAAAAAAAAAADMAAAALc3NoLWVkMjU1MTkAAAAg5aBolS/OoctWU6iF"
+        "yt/2QrCaeWnBhUtXUqaxE/CqUEAAAABTAAAAC3NzaC1lZDI1NTE5AAAAQIvTZQ1i"
+        "3xpp9wGpMW1V8fLzVK5zDcnasjt+iBVHmQWi8ED6gnrKrxkgxkohCw0BtOVPKzsZ"
+        "7OHSiy1sx+6JkAw=";
+    static const char plain[] =
+        "ecdsa-sha2-nistp256 "
+        "AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBDdD6gWPfLEU"
+        "PCoydfYmbX/3ZqN7DYhTYRz1GpqaJf/wtiTHt3QkngRZ3gJWEi9P92oF0NuDQ98U"
+        "ozwR0sGSrs0=";
+    const key of = key_of(plain);
+    key k = key_of(text);
+    eice_certificate cert;
+    size_t i;
+
+    CHECK(eice_certificate_read(&cert, eice_str_make(k.blob, k.len)));
+    CHECK(!cert.host);
+    CHECK_INT(cert.after, 1577836800);
+    CHECK_INT(cert.before, 1609459200);
+    CHECK(cert.key_len == of.len && memcmp(cert.key, of.blob, of.len) == 0);
+    CHECK(!eice_certificate_read(&cert, eice_str_make(of.blob, of.len)));
+    for (i = 0; i < k.len; i++) {
+        uint8_t *part = (uint8_t *)malloc(i > 0 ? i : 1);
+
+        memcpy(part, k.blob, i);
+        CHECK(!eice_certificate_read(&cert, eice_str_make(part, i)));
+        free(part);
+    }
+    k.blob[k.len++] = 0;
+    CHECK(!eice_certificate_read(&cert, eice_str_make(k.blob, k.len)));
+    k.len--;
+    for (i = 0; i + 2 < k.len && memcmp(k.blob + i, "me", 2) != 0; i++) {
+    }
+    k.blob[i - 5] = 2; /* the kind, before the length of the id */
+    CHECK(eice_certificate_read(&cert, eice_str_make(k.blob, k.len)));
+    CHECK(cert.host);
+}
+
 static void test_user_rsa(void)
 {
     static const char *const names[] = {"rsa-sha2-256", "rsa-sha2-512"};
@@ -1234,6 +1283,7 @@ static const test_case tests[] = {
     {"keys_agent_asked", test_agent_asked},
     {"keys_agent_flags", test_agent_flags},
     {"keys_agent_rsa", test_agent_rsa},
+    {"keys_certificate", test_certificate},
     {"keys_user_rsa", test_user_rsa},
     {"keys_user_ed25519", test_user_ed25519},
     {"keys_ecdsa", test_ecdsa},

@@ -948,7 +948,8 @@ const char *_libssh2_supported_key_sign_algorithms(LIBSSH2_SESSION *session,
                                                    size_t key_method_len)
 {
     (void)session;
-    if (key_method_len == 7 && memcmp(key_method, "ssh-rsa", 7) == 0) {
+    if (key_method_len >= 7 && memcmp(key_method, "ssh-rsa", 7) == 0) {
+        /* also ssh-rsa-cert-v01@openssh.com */
         return "rsa-sha2-512,rsa-sha2-256";
     }
     return NULL;
