@@ -422,5 +422,147 @@ def identity_file(w):
     check(pushed_blobs(w)[-1] not in (blob(one), blob(two)), "no key was made")
 
 
+# with a certificate
+
+def authority(w):
+    """The key of one, and a server that trusts it and no key by itself."""
+    ca = keygen(w, "ca", "-t", "ed25519")
+    there = os.path.join(w.remote_home(), "test_ca.pub")
+    with open(ca + ".pub", "rb") as f, open(there, "wb") as out:
+        out.write(f.read())
+    os.chmod(there, 0o644)
+    return ca, there
+
+
+def certify(w, ca, path, *words, name="ec2-user", valid="-1h:+1h"):
+    """ssh-keygen puts FILE-cert.pub beside the key."""
+    w.run([need("ssh-keygen", "openssh-client"), "-q", "-s", ca, "-I", "me", "-n", name, "-V",
+           valid, *words, path + ".pub"]).expect(0)
+    return path + "-cert.pub"
+
+
+KINDS = (("ed25519", "256"), ("rsa", "2048"), ("rsa", "3072"), ("ecdsa", "256"),
+         ("ecdsa", "384"), ("ecdsa", "521"))
+
+
+@test(seconds=120)
+def certificates(w):
+    """Of every kind of key: beside the file, named, in the agent; nothing is pushed."""
+    ca, there = authority(w)
+    paths = [keygen(w, kind + bits, "-t", kind, "-b", bits) for kind, bits in KINDS]
+    for path in paths:
+        certify(w, ca, path)
+    with w.restart_sshd("web-1", TrustedUserCAKeys=there, AuthorizedKeysCommand="none"):
+        for path in paths:
+            told = w.eice("ssh", "-i", path, "web-1", "true").expect(0, path).err
+            check("certificate" not in told, told)
+        with agent(w, *paths) as env:
+            for words in (["-i", "agent"], ["-i", paths[1] + ".pub"], ["-i", paths[3] + ".pub"],
+                          ["-i", paths[1] + "-cert.pub"]):
+                w.eice("-q", "ssh", *words, "web-1", "true", env=w.env(**env)).expect(0, words)
+        moved = w.path("elsewhere")
+        os.rename(paths[1] + "-cert.pub", moved)
+        conf = w.write("conf", f"Host *\n  IdentityFile {paths[1]}\n  CertificateFile {moved}\n")
+        for words in (["-i", paths[1], "-o", "CertificateFile=" + moved], ["-F", conf]):
+            w.eice("-q", "ssh", *words, "web-1", "true").expect(0, words)
+        w.write("test_data", "data")
+        w.eice("-q", "cp", "-i", paths[0], "test_data", "web-1:").expect(0, "cp")
+        equal(pushed(w), [], "pushed")
+
+
+@test(seconds=60)
+def certificates_of_agents(w):
+    """An agent that holds the certificate, without one beside the key and without the key."""
+    ca, there = authority(w)
+    for kind in ("ed25519", "rsa", "ecdsa"):
+        path = keygen(w, kind, "-t", kind)
+        certify(w, ca, path)
+        with agent(w, path) as env:
+            # the one that was added last counts
+            certify(w, ca, path, valid="-2h:-1h")
+            w.run(["ssh-add", "-q", "-D"], env=w.env(**env)).expect(0)
+            w.run(["ssh-add", "-q", path], env=w.env(**env)).expect(0)
+            certify(w, ca, path)
+            w.run(["ssh-add", "-q", path], env=w.env(**env)).expect(0)
+            os.unlink(path + "-cert.pub")
+            listed = w.run(["ssh-add", "-l"], env=w.env(**env)).text
+            contains(listed, "-CERT)", kind)
+            with w.restart_sshd("web-1", TrustedUserCAKeys=there, AuthorizedKeysCommand="none"):
+                w.eice("-q", "ssh", "-i", "agent:me", "web-1", "true",
+                       env=w.env(**env)).expect(0, kind)
+                w.eice("-q", "ssh", "-i", path + ".pub", "web-1", "true",
+                       env=w.env(**env)).expect(0, kind)
+                w.run(["ssh-add", "-q", "-d", path + ".pub"], env=w.env(**env)).expect(0)
+                w.eice("-q", "ssh", "-i", "agent:me", "web-1", "true",
+                       env=w.env(**env)).expect(0, "without the key")
+    equal(pushed(w), [], "pushed")
+    with agent(w) as env:
+        path = keygen(w, "more", "-t", "ed25519")
+        certify(w, ca, path)
+        w.run(["ssh-add", "-q", path], env=w.env(**env)).expect(0)
+        w.run(["ssh-add", "-q", "-d", path + ".pub"], env=w.env(**env)).expect(0)
+        os.unlink(path + "-cert.pub")
+        # its key signs, and is what gets pushed
+        w.eice("-q", "ssh", "-i", "agent", "web-1", "true", env=w.env(**env)).expect(0)
+        equal(pushed_blobs(w), [blob(path)], "pushed")
+
+
+@test(seconds=120)
+def certificates_refused(w):
+    """By the server: the key is pushed and tried, within four tries."""
+    ca, there = authority(w)
+    for kind in ("ed25519", "rsa"):
+        path = keygen(w, kind, "-t", kind)
+        for valid, name, word in (("-2h:-1h", "ec2-user", "expired by the clock"),
+                                  ("+1h:+2h", "ec2-user", "not valid yet by the clock"),
+                                  ("-1h:+1h", "root", "")):
+            certify(w, ca, path, valid=valid, name=name)
+            with w.restart_sshd("web-1", TrustedUserCAKeys=there, MaxAuthTries="4"):
+                told = w.eice("ssh", "-i", path, "web-1", "true").expect(0, valid).err
+            contains(told, word, valid)
+            equal(pushed_blobs(w)[-1], blob(path), "pushed")
+    equal(pushed(w), ["ssh-ed25519"] * 3 + ["ssh-rsa"] * 3, "pushed")
+    with w.restart_sshd("web-1", TrustedUserCAKeys=there, AuthorizedKeysCommand="none"):
+        told = w.eice("ssh", "-i", path, "web-1", "true").expect(255).err
+        contains(told, "rejected the certificate and the key", "both")
+
+
+@test(seconds=60)
+def certificates_broken(w):
+    """A word that names the file, and the key is used as without."""
+    ca, there = authority(w)
+    path = keygen(w, "ed", "-t", "ed25519")
+    other = keygen(w, "other", "-t", "ed25519")
+    beside = path + "-cert.pub"
+    with open(certify(w, ca, other), encoding="ascii") as f:
+        text = f.read()
+    host = keygen(w, "host", "-t", "ed25519")
+    with open(certify(w, ca, path, "-h"), encoding="ascii") as f:
+        of_host = f.read()
+    kind, data, *_ = text.split()
+    raw = base64.b64decode(data)
+    cases = [(text, "of another key"), (of_host, "of a host"), ("", "no certificate"),
+             ("x" * 70000, "no certificate"), (text[:300], "no certificate"),
+             (f"{kind} {base64.b64encode(raw + b'x').decode()}", "no certificate"),
+             *((f"{kind} {base64.b64encode(raw[:n]).decode()}", "no certificate")
+               for n in (40, 80, 120, 150, len(raw) - 1))]
+    with open(host + ".pub", encoding="ascii") as f:
+        cases.append((f.read(), "no certificate"))
+    with w.restart_sshd("web-1", TrustedUserCAKeys=there):
+        for content, why in cases:
+            w.write(os.path.basename(beside), content)
+            told = w.eice("ssh", "-i", path, "web-1", "true").expect(0, why).err
+            contains(told, why, content[:40])
+            check(beside in told, told)
+        os.unlink(beside)
+        told = w.eice("ssh", "-i", path, "-o", f"CertificateFile={w.path('none')}", "web-1",
+                      "true").expect(0).err
+        contains(told, w.path("none") + " is no certificate", "absent")
+        equal(pushed_blobs(w), [blob(path)] * (len(cases) + 1), "pushed")
+        told = w.eice("ssh", "-o", "CertificateFile=" + other + "-cert.pub", "web-1",
+                      "true").expect(0).err
+        contains(told, "needs -i or IdentityFile", "alone")
+
+
 if __name__ == "__main__":
     sys.exit(main(__doc__.splitlines()[0]))

@@ -167,13 +167,44 @@ static bool wanted(eice_str blob, eice_str comment, const char *like,
            && (contains(comment, like) || cli_contains(print, like));
 }
 
-/* The key that signs. */
-static uint8_t agent_blob[EICE_MAX_KEY_BLOB];
+/* The key that signs, or its certificate, which the agent may hold alone. */
+static uint8_t agent_blob[EICE_MAX_CERTIFICATE];
 static size_t agent_blob_len;
 
-bool cli_agent_key(const cli *c, const char *like, eice_str exact, char *line,
-                   size_t cap, eice_error *e)
+/* Looks at a key of the list, or at what a certificate is about: takes the
+ * first that is wanted, and its last certificate: agents put what is added
+ * at the end. */
+static void agent_look(eice_str blob, eice_str comment, const char *like,
+                       eice_str exact, eice_certificate *chosen,
+                       eice_str *certificate)
 {
+    eice_certificate cert;
+    const bool certified = eice_certificate_read(&cert, blob) && !cert.host;
+    const eice_str key = certified ? eice_str_make(cert.key, cert.key_len)
+                                   : blob;
+
+    if (blob.len > sizeof agent_blob || key.len > sizeof chosen->key) {
+        return;
+    }
+    if (chosen->key_len == 0 && wanted(key, comment, like, exact)) {
+        memcpy(chosen->key, key.ptr, key.len);
+        chosen->key_len = key.len;
+    } else if (!certified
+               || !eice_str_eq(key, eice_str_make(chosen->key,
+                                                  chosen->key_len))) {
+        return;
+    }
+    memcpy(agent_blob, blob.ptr, blob.len);
+    agent_blob_len = blob.len;
+    if (certified) {
+        *certificate = eice_str_make(agent_blob, blob.len);
+    }
+}
+
+bool cli_agent_key(const cli *c, const char *like, eice_str exact, char *line,
+                   size_t cap, eice_str *certificate, eice_error *e)
+{
+    eice_certificate chosen;
     const int fd = agent_open(c, e);
     uint8_t *in = fd >= 0 ? (uint8_t *)malloc(LIST_MAX) : NULL;
     const size_t len = in != NULL ? agent_list(fd, in, LIST_MAX) : 0;
@@ -189,18 +220,19 @@ bool cli_agent_key(const cli *c, const char *like, eice_str exact, char *line,
         close(fd);
     }
     agent_blob_len = 0;
-    while (agent_blob_len == 0 && eice_agent_next(&keys, &blob, &comment)) {
+    chosen.key_len = 0;
+    *certificate = eice_str_make(NULL, 0);
+    while (eice_agent_next(&keys, &blob, &comment)) {
         count++;
-        if (wanted(blob, comment, like, exact)
-            && blob.len <= sizeof agent_blob) {
-            eice_buf_init(&b, line, cap);
-            eice_key_line(&b, blob.ptr, blob.len, eice_str_c(""));
-            (void)eice_buf_c(&b);
-            memcpy(agent_blob, blob.ptr, blob.len);
-            agent_blob_len = b.overflow ? 0 : blob.len;
-        }
+        agent_look(blob, comment, like, exact, &chosen, certificate);
     }
     free(in);
+    if (agent_blob_len > 0) {
+        eice_buf_init(&b, line, cap);
+        eice_key_line(&b, chosen.key, chosen.key_len, eice_str_c(""));
+        (void)eice_buf_c(&b);
+        agent_blob_len = b.overflow ? 0 : agent_blob_len;
+    }
     if (agent_blob_len == 0 && fd >= 0) {
         eice_fail(e, EICE_E_ARGUMENT, EICE_STAGE_CONFIG,
                   !good             ? "the ssh-agent does not answer"
@@ -258,7 +290,7 @@ static void request_ready(void *user, int fd, int revents)
 static bool request_begin(struct request *r, const cli *c, eice_str data,
                           eice_str algorithm)
 {
-    char text[EICE_AGENT_MAX];
+    char text[EICE_AGENT_MAX + 2 * EICE_MAX_CERTIFICATE];
     eice_error e;
     eice_buf b;
 

@@ -334,6 +334,7 @@ static const openssh_word openssh_words[] = {
     WORD("StrictHostKeyChecking", SET_POLICY, AT(conn.policy)),
     WORD("RequestTTY", SET_TTY_WORD, AT(tty)),
     WORD("IdentityFile", SET_IDENTITY, 0),
+    WORD("CertificateFile", SET_TEXT, AT(certificate_file)),
     WORD("IdentityAgent", SET_TEXT, AT(identity_agent)),
     WORD("ForwardAgent", SET_TEXT, AT(forwarded_agent)),
     WORD("BatchMode", SET_YES_NO, AT(batch)),

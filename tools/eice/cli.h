@@ -73,6 +73,7 @@ typedef struct cli {
     const char *user_key;       /* -i */
     const char *identity_file;  /* the first IdentityFile that is there */
     const char *identity_agent;
+    const char *certificate_file; /* CertificateFile: the first */
     bool forward_agent;         /* -A, -a */
     const char *forwarded_agent; /* ForwardAgent: yes, no, or where it is */
     bool batch;                 /* BatchMode: nobody is there to be asked */
@@ -645,7 +646,8 @@ bool cli_carry(cli *c, int in, int out, uint32_t idle_ms);
 bool cli_public_key(const cli *c, const char *from, char *line, size_t cap);
 /* With -i or IdentityFile, a private key, a public one or "agent" as above:
  * the key of the login goes into c->conn, which must not move; asks for its passphrase
- * where it has one. False: reported. Wiped at the end of the program. */
+ * where it has one. Its certificate goes with it. False: reported. Wiped at
+ * the end of the program. */
 bool cli_login_key(cli *c);
 void cli_login_key_forget(void);
 
@@ -660,9 +662,10 @@ bool cli_agent_wanted(const cli *c);
 bool cli_agent_forwarded(const cli *c, char *path, size_t cap);
 /* Picks a key of the agent, and writes its line: the one whose blob is
  * `exact`, else the first with `like` in its comment or fingerprint, else the
- * first that EC2 Instance Connect takes. */
+ * first that EC2 Instance Connect takes. `certificate` gets the blob of one
+ * about it, for as long as the program runs, or is empty. */
 bool cli_agent_key(const cli *c, const char *like, eice_str exact, char *line,
-                   size_t cap, eice_error *e);
+                   size_t cap, eice_str *certificate, eice_error *e);
 /* Lets it sign for c->conn; the loop that waits for its answers. */
 void cli_agent_signs(cli *c);
 void cli_agent_attach(eice_posix *x);

@@ -63,6 +63,7 @@ bool cli_public_key(const cli *c, const char *from, char *line, size_t cap)
 {
     static const char *const usual[] = {"~/.ssh/id_ed25519.pub",
                                         "~/.ssh/id_rsa.pub"};
+    eice_str certificate; /* not to be pushed */
     eice_error e;
     size_t i;
 
@@ -81,7 +82,8 @@ bool cli_public_key(const cli *c, const char *from, char *line, size_t cap)
             return true;
         }
     }
-    if (cli_agent_key(c, agent_like(from), eice_str_c(""), line, cap, &e)) {
+    if (cli_agent_key(c, agent_like(from), eice_str_c(""), line, cap,
+                      &certificate, &e)) {
         return true;
     }
     if (from == NULL) {
@@ -225,36 +227,117 @@ int cli_identity_file(cli *c, const char *path)
     return -1;
 }
 
+/* FILE-cert.pub for FILE, FILE.pub and itself. */
+static void certificate_beside(const char *path, char *out, size_t cap)
+{
+    eice_str stem = eice_str_c(path);
+    eice_buf b;
+
+    if (eice_str_glob(stem, eice_str_c("*.pub"), false)) {
+        stem.len -= 4;
+    }
+    if (eice_str_glob(stem, eice_str_c("*-cert"), false)) {
+        stem.len -= 5;
+    }
+    eice_buf_init(&b, out, cap);
+    eice_putf(&b, "%S-cert.pub", &stem);
+    (void)eice_buf_c(&b);
+}
+
+static void take_certificate(cli *c, const char *name, eice_str blob)
+{
+    const uint64_t now = (uint64_t)eice_posix_now().unix_s;
+    uint8_t key[EICE_MAX_KEY_BLOB];
+    const ptrdiff_t n = eice_key_parse(eice_str_c(own_line), key, sizeof key,
+                                       NULL, NULL);
+    eice_certificate cert;
+    const char *fault = NULL;
+
+    if (!eice_certificate_read(&cert, blob)) {
+        fault = "is no certificate that can be read";
+    } else if (cert.host) {
+        fault = "is the certificate of a host";
+    } else if (n <= 0 || !eice_str_eq(eice_str_make(key, (size_t)n),
+                                      eice_str_make(cert.key, cert.key_len))) {
+        fault = "is the certificate of another key";
+    }
+    if (fault != NULL) {
+        cli_say(c, "%s %s; going on without", name, fault);
+        return;
+    }
+    if (now < cert.after || now >= cert.before) {
+        cli_say(c, "%s is %s by the clock of this machine", name,
+                now < cert.after ? "not valid yet" : "expired");
+    }
+    c->conn.certificate = blob;
+}
+
+/* As OpenSSH has it, the certificate that was named or lies beside the key at
+ * `path` ("": the agent has it); else what the agent had. Whatever is wrong
+ * with it, the key is still there. */
+static void own_certificate(cli *c, const char *path)
+{
+    static uint8_t blob[EICE_MAX_CERTIFICATE];
+    const eice_str held = c->conn.certificate;
+    char beside[1040];
+    ptrdiff_t n;
+
+    certificate_beside(path, beside, sizeof beside);
+    if (c->certificate_file != NULL) {
+        (void)eice_posix_expand(c->certificate_file, beside, sizeof beside);
+    }
+    if (c->certificate_file != NULL
+        || (path[0] != 0 && access(beside, F_OK) == 0)) {
+        n = public_half(beside, blob, sizeof blob);
+        take_certificate(c, beside, eice_str_make(blob, n > 0 ? (size_t)n : 0));
+    } else if (held.len > 0) {
+        take_certificate(c, "the certificate in the agent", held);
+    }
+}
+
 bool cli_login_key(cli *c)
 {
     const char *from = c->user_key != NULL ? c->user_key : c->identity_file;
-    uint8_t blob[EICE_MAX_KEY_BLOB];
+    uint8_t blob[EICE_MAX_CERTIFICATE];
+    eice_certificate cert; /* a file may hold that, too */
     char path[1024];
     eice_error e;
     ptrdiff_t n;
     bool good;
 
     memset(&e, 0, sizeof e);
+    path[0] = 0;
     if (from == NULL) {
+        if (c->certificate_file != NULL) {
+            cli_say(c, "CertificateFile needs -i or IdentityFile; "
+                       "going on without");
+        }
         return true;
     }
     if (c->user_key != NULL && is_agent(from)) {
         good = cli_agent_key(c, agent_like(from), eice_str_c(""), own_line,
-                             sizeof own_line, &e);
+                             sizeof own_line, &c->conn.certificate, &e);
         cli_agent_signs(c);
     } else if (!eice_posix_expand(from, path, sizeof path)) {
         good = false;
         eice_fail(&e, EICE_E_ARGUMENT, EICE_STAGE_CONFIG,
                   "the path %s is too long", from);
     } else if ((n = public_half(path, blob, sizeof blob)) > 0) {
-        good = cli_agent_key(c, from, eice_str_make(blob, (size_t)n), own_line,
-                             sizeof own_line, &e);
+        eice_str key = eice_str_make(blob, (size_t)n);
+
+        if (eice_certificate_read(&cert, key)) {
+            key = eice_str_make(cert.key, cert.key_len);
+        }
+        good = cli_agent_key(c, from, key, own_line, sizeof own_line,
+                             &c->conn.certificate, &e);
         cli_agent_signs(c);
     } else {
         good = own_private(c, path, &e);
     }
     c->conn.public_key = eice_str_c(own_line);
-    if (!good) {
+    if (good) {
+        own_certificate(c, path);
+    } else {
         cli_report(c, &e);
     }
     return good;
