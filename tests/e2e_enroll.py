@@ -594,6 +594,20 @@ def long_answers(w):
 
 
 @test
+def configuration_too_long(w):
+    """What cannot be read whole, or would get too long to, stays as it is."""
+    for size, what in ((1 << 21, "is larger than"), ((1 << 20) - 9, "would be larger than")):
+        text = "# mine\n".ljust(size - 1, "x") + "\n"
+        w.write("conf/eice/config", text)
+        contains(enroll(w, "--yes", "--no-test", "web-1").expect(1).err, what, "the message")
+        check(text_of(w, CONFIG) == text, f"a file of {size} bytes is another one afterwards")
+    for base, what in (("/proc", "/proc/eice"), ("/" + "x" * 1020, "path .* too long")):
+        env = {**environment(w), "XDG_CONFIG_HOME": base}
+        matches(w.eice("enroll", "--yes", "--no-test", "web-1", env=env).expect(1).err, what,
+                base[:9])
+
+
+@test
 def several_chosen(w):
     """Two of the list, in one VPC without an endpoint and one that has it; marked afterwards."""
     only(w, "lonely", "web-1", "app & web-2")

@@ -372,6 +372,8 @@ static bool write_config(const cli *c, const char *path, eice_blob *text,
                                     &e)
                   == EICE_OK;
     if (!good) {
+        eice_fail(&e, EICE_E_LIMIT, EICE_STAGE_LOCAL,
+                  "%s would be larger than %u bytes", path, CONFIG_MAX);
         cli_report(c, &e);
     }
     eice_blob_free(text);
@@ -385,21 +387,35 @@ bool cli_config_store(const cli *c, const char *name, const cli_mark *m,
     char path[1024];
     eice_blob before;
     eice_blob after;
+    eice_error e;
     eice_str old;
     eice_buf b;
     size_t from = 0;
     size_t to = 0;
+    bool absent = false;
     bool good;
 
+    memset(&before, 0, sizeof before);
     memset(&after, 0, sizeof after);
+    memset(&e, 0, sizeof e);
     eice_buf_init(&b, memory, sizeof memory);
     eice_putf(&b, "[%s]\n", name);
     cli_mark_put(&b, m, lines);
-    (void)read_config(&before);
+    /* what cannot be read must not be written over */
+    if (cli_config_path(path, sizeof path)) {
+        (void)eice_posix_read_file(path, CONFIG_MAX, &before, &absent, &e);
+    } else {
+        eice_fail(&e, EICE_E_LIMIT, EICE_STAGE_LOCAL,
+                  "the path of the configuration is too long");
+    }
+    if (e.code != EICE_OK) {
+        eice_blob_free(&before);
+        cli_report(c, &e);
+        return false;
+    }
     old = eice_str_make((const char *)before.ptr, before.len);
     (void)section_of(old, name, &from, &to);
-    good = cli_config_path(path, sizeof path) && !b.overflow
-           && add_text(&after, eice_str_make(old.ptr, from))
+    good = !b.overflow && add_text(&after, eice_str_make(old.ptr, from))
            && end_line(&after) && add_text(&after, eice_buf_str(&b))
            && add_text(&after, lines);
     (void)put_rest(&after, eice_str_make(old.ptr + from, to - from), lines,
