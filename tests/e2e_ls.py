@@ -238,6 +238,18 @@ def ls_looks(w):
 
 
 @test
+def full_disk(w):
+    """Output that is not whole is a failure that is said, but not to a pipe that was left."""
+    for command in ("ls", "ls --json", "doctor web-1", "policy web-1", "ls --help"):
+        for to, told in ((">/dev/full", "eice: cannot write all of the output\n"),
+                         ("| (exec <&-; sleep 0.1)", "")):
+            line = f"{w.program} {command} {to}; exit ${{PIPESTATUS[0]}}"
+            result = w.run(["/bin/bash", "-c", line], env=w.env())
+            check(result.status == 1 or told == "", f"{command} {to}: {result.status}")
+            equal(result.err, told, f"{command} {to}")
+
+
+@test
 def ls_hostile(w):
     """A tag cannot drive the terminal, nor end a row."""
     w.sim.world.instance("web-1")["name"] = "a\u009b31mb\nc\u202ed"

@@ -5,6 +5,7 @@
 #include "versions.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 
 static int cli_completion(cli *c);
@@ -229,6 +230,26 @@ static void cli_forget(cli *c)
     cli_ssh_forget(c);
 }
 
+/* A list that is not whole is a failure, whoever flushed; of a reader that
+ * left there is nothing to say. */
+static int written(const cli *c, int status)
+{
+    struct pollfd out;
+
+    if (fflush(stdout) == 0 && !ferror(stdout)) {
+        return status;
+    }
+    out.fd = STDOUT_FILENO;
+    out.events = POLLOUT;
+    out.revents = 0;
+    if (poll(&out, 1, 0) != 1 || (out.revents & POLLERR) == 0) {
+        cli_say(c, "cannot write all of the output");
+    }
+    return status != CLI_OK                 ? status
+           : c->misused == CLI_SSH_FAILED ? CLI_SSH_FAILED
+                                            : CLI_FAILED;
+}
+
 int main(int argc, char **argv)
 {
     const cli_command *command;
@@ -272,5 +293,5 @@ int main(int argc, char **argv)
     status = cli_parse(&c, command, argc - at - 1, argv + at + 1);
     status = status >= 0 ? status : command->run(&c);
     cli_forget(&c);
-    return status;
+    return written(&c, status);
 }
