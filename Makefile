@@ -7,6 +7,8 @@ JOBS ?= 2
 BEARSSL_SRC ?=
 LIBSSH2_SRC ?=
 export BEARSSL_SRC LIBSSH2_SRC
+# sshd, Dropbear and dnsmasq are where an ordinary user's PATH does not lead.
+export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
