@@ -257,6 +257,15 @@ def less_is_seen(w):
                  "what is not allowed")
 
 
+@test
+def whoami_is_only_text(w):
+    """What the command answers cannot do anything to the terminal."""
+    with w.restart_sshd("web-1", ForceCommand=r"printf '\033]0;x\007ec2-user\n'"):
+        said = w.eice("doctor", "web-1").expect(0).text
+    contains(said, "whoami says ?]0;x?ec2-user\n", "the login")
+    check("\x1b" not in said and "\a" not in said, f"controls: {said!r}")
+
+
 def closed(w):
     w.sim.ctl("tables", name="groups", id="sg-0f00ba4f00ba4f00b", value={"ingress": []})
     return "groups-in", "web-1", "AuthorizeSecurityGroupIngress", "security-group/sg-0f00"

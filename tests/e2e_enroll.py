@@ -268,6 +268,33 @@ def plain_ssh(w):
 
 
 @test
+def no_stanza_for_others(w):
+    """A name that is a pattern to ssh_config, or cannot be written there, gets no stanza: it would
+    be about other hosts. It is enrolled all the same."""
+    before = "Host other\n    User x\n"
+    w.write(".ssh/config", before)
+    only(w, "lonely")
+    [one] = [e for e in w.sim.world.data["instances"] if e["name"] == "lonely"]
+    for name in ("*", "web-?", "!x", "a,b", 'a"b'):
+        one["name"] = name
+        said = enroll(w, "--yes", "--all", "--no-test", "--ssh-config").expect(1).err
+        contains(said, f"this cannot be a Host of ssh_config: {name}\n", "what is said")
+        equal(text_of(w, ".ssh/config"), before, f"the file after {name!r}")
+        equal(settings(w, name)["target"], LONELY, "what eice ssh knows")
+
+
+@test
+def left_as_json(w):
+    """Left at the first question: what is printed is JSON all the same."""
+    with open(w.path("out"), "w", encoding="utf-8") as out, \
+            w.terminal("enroll", "--json", "lonely", env=environment(w), stdout=out) as t:
+        t.expect(r"edit \[y\]: ")
+        t.send("q\n")
+        equal(t.wait(), 1, "status")
+    equal(json.loads(text_of(w, "out")), [], "what is printed")
+
+
+@test
 def rules_left_alone(w):
     w.sim.ctl("setting", name="dial_timeout_ms", value=300)
     result = enroll(w, "--yes", "--no-rules", "lonely").expect(1)

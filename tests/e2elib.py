@@ -124,7 +124,8 @@ def cpu_ticks(pid):
 class Terminal:
     """A program on a pseudo terminal of its own, of which it is the session leader."""
 
-    def __init__(self, argv, env, columns=80, rows=24, split_stderr=False):
+    def __init__(self, argv, env, columns=80, rows=24, split_stderr=False,
+                 stdout=None):
         self.master, self.slave = os.openpty()
         self.resize(columns, rows, None)
         self.before = termios.tcgetattr(self.slave)
@@ -132,8 +133,8 @@ class Terminal:
         self.argv = argv
         stderr = subprocess.PIPE if split_stderr else self.slave
         self.process = subprocess.Popen(
-            [need("setsid", "util-linux"), "--ctty", *argv], stdin=self.slave, stdout=self.slave,
-            stderr=stderr, env=env, bufsize=0)
+            [need("setsid", "util-linux"), "--ctty", *argv], stdin=self.slave,
+            stdout=stdout or self.slave, stderr=stderr, env=env, bufsize=0)
 
     def resize(self, columns, rows, pid):
         fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))

@@ -218,6 +218,9 @@ void cli_put_word(eice_buf *b, const char *word);
  * those that its pattern fits. */
 void cli_put_stanza(const cli *c, eice_buf *b, const char *host,
                     const char *id);
+/* Can what was put be written? Not what does not fit, nor what would be about
+ * other hosts or end a line. */
+bool cli_stanza_good(eice_buf *b);
 
 /* ---- report.c ---------------------------------------------------------- */
 

@@ -2,8 +2,6 @@
  * it. It changes nothing. */
 #include "doctor.h"
 
-#include <string.h>
-
 #define WHOAMI_MS 15000u
 
 typedef struct climber {
@@ -121,13 +119,15 @@ static bool look_at_aws(climber *k)
     return k->r.signal == 0;
 }
 
-/* `whoami` in the session; its output is short. */
+/* `whoami` in the session; its output is short, and whatever the instance says:
+ * on a terminal it must not do anything. */
 static void run_whoami(climber *k)
 {
     const uint64_t end = eice_posix_now().ms + WHOAMI_MS;
     eice_ssh *ssh = eice_conn_ssh(k->r.conn);
-    char *out = k->d.whoami;
+    char out[sizeof k->d.whoami];
     eice_channel_opts o;
+    eice_str rest;
     size_t len = 0;
     int channel;
     unsigned s;
@@ -144,11 +144,13 @@ static void run_whoami(climber *k)
         }
         s = eice_channel_state(ssh, channel);
         len += eice_channel_read(ssh, channel, 0, out + len,
-                                 sizeof k->d.whoami - 1 - len);
+                                 sizeof out - len);
     } while ((s & (EICE_CHAN_CLOSED | EICE_CHAN_FAILED)) == 0
-             && len + 1 < sizeof k->d.whoami && eice_posix_now().ms < end);
+             && len < sizeof out && eice_posix_now().ms < end);
     k->r.wake_ms = 0;
-    out[strcspn(out, "\r\n")] = 0;
+    rest = eice_str_make(out, len);
+    eice_copy_text(k->d.whoami, sizeof k->d.whoami,
+                   eice_str_trim(eice_str_cut(&rest, '\n')));
 }
 
 static bool connect_target(climber *k)
@@ -203,8 +205,7 @@ static int run(climber *k)
         doctor_report_end(k->c, whole && k->r.signal == 0 && !k->failed);
     }
     if (k->r.signal != 0) {
-        cli_say(k->c, "ended by signal %d (%s)", k->r.signal,
-                strsignal(k->r.signal));
+        cli_run_signalled(&k->r);
     }
     return !whole || k->r.signal != 0 || fflush(stdout) != 0 ? CLI_FAILED
                                                              : k->status;

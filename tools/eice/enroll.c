@@ -578,6 +578,11 @@ static bool add_stanza(enrolling *w, const enrolled *e)
     mark(w, e, &m);
     eice_buf_init(&b, memory, sizeof memory);
     cli_put_stanza(w->c, &b, e->name, e->id);
+    if (!cli_stanza_good(&b)) {
+        return enroll_report(w, EICE_E_ARGUMENT, EICE_STAGE_LOCAL,
+                             "this cannot be a Host of ssh_config", e->name,
+                             "eice ssh knows it by this name");
+    }
     if (!eice_posix_expand("~/.ssh/config", path, sizeof path)
         || !cli_stanza_store(w->c, path, &m, eice_buf_str(&b), &there)) {
         return false;
@@ -687,7 +692,9 @@ static int enroll_all(enrolling *w)
             put_json(&w->list[i], good, i == 0);
         }
     }
-    fputs(w->c->json ? "]\n" : "", stdout);
+    if (w->c->json) {
+        puts(i > 0 ? "]" : "[]"); /* nothing: left before the first */
+    }
     return w->r.signal != 0 || w->left ? CLI_FAILED : status;
 }
 

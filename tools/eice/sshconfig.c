@@ -9,8 +9,11 @@
 #define PLAIN \
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-+=:,./@"
 
+/* Of one instance: as a pattern its name would be about other hosts. */
+#define NO_HOST "*?!\","
+
 /* One byte. What would end a line or a value, or begin one, cannot be written:
- * it becomes a byte that cli_ssh_config refuses. */
+ * it becomes a byte that cli_stanza_good refuses. */
 static void put_byte(eice_buf *b, char byte, const char *bad)
 {
     const bool good = (bad[0] == 0 || strchr(bad, byte) == NULL) && byte != '\n';
@@ -93,7 +96,7 @@ void cli_put_stanza(const cli *c, eice_buf *b, const char *host,
 
     eice_put_c(b, plain ? "Host " : "Host \"");
     for (; *host != 0; host++) {
-        put_byte(b, *host, "\"");
+        put_byte(b, *host, id != NULL ? NO_HOST : "\"");
     }
     eice_put_c(b, plain ? "\n" : "\"\n");
     if (id != NULL) {
@@ -128,6 +131,16 @@ void cli_put_stanza(const cli *c, eice_buf *b, const char *host,
         eice_put_c(b, ".pub");
     }
     eice_put_c(b, " %h %p\n");
+}
+
+bool cli_stanza_good(eice_buf *b)
+{
+    const char *text = eice_buf_c(b);
+
+    while (*text == '\n' || (unsigned char)*text >= ' ') {
+        text++;
+    }
+    return *text == 0 && !b->overflow;
 }
 
 /* OpenSSH makes no directory for its file of host keys. */
@@ -181,7 +194,7 @@ static int put_target(cli *c, eice_buf *b, char *target)
     cli_split_user(c, &target);
     c->conn.user = before.conn.user != NULL ? before.conn.user
                                             : c->conn.user;
-    if (strpbrk(target, "*?!\",") != NULL) {
+    if (strpbrk(target, NO_HOST) != NULL) {
         return cli_usage_error(c, "this cannot be a Host of ssh_config",
                                target);
     }
@@ -200,7 +213,6 @@ int cli_ssh_config(cli *c)
     char known[PATH_MAX];
     char identity[PATH_MAX];
     eice_buf b;
-    size_t i;
     int status = -1;
     int k;
 
@@ -219,12 +231,8 @@ int cli_ssh_config(cli *c)
                        c->host_pattern != NULL ? c->host_pattern : "i-*",
                        NULL);
     }
-    (void)eice_buf_c(&b);
-    for (i = 0; i < b.len; i++) {
-        if (b.overflow || (text[i] < ' ' && text[i] != '\n')) {
-            return cli_usage_error(c, "this cannot be put into ssh_config",
-                                   NULL);
-        }
+    if (!cli_stanza_good(&b)) {
+        return cli_usage_error(c, "this cannot be put into ssh_config", NULL);
     }
     make_directory(c);
     fwrite(text, 1, b.len, stdout);
