@@ -29,7 +29,8 @@ except ImportError:
 # What a path may hold apart from letters: not '?' and '#', which end it, nor
 # what urllib drops from a URL.
 PATH_BYTES = ["/", "//", ".", "..", "/./", "/../", " ", "%20", "%2F", "%", "~", "+", "&", "=",
-              "é", "ሴ", "(", "'", '"', "*", ":", ";", "@", "$", ",", "!", "<", "^", "|", "%c3%a9"]
+              "é", "ሴ", "(", "'", '"', "*", ":", ";", "@", "$", ",", "!", "<", "^", "|",
+              "%c3%a9"]
 ALNUM = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 REGIONS = ["us-east-1", "eu-west-1", "us-gov-west-1", "cn-north-1", "ap-southeast-7"]
 SERVICES = ["ec2", "ec2-instance-connect", "sts", "service", "execute-api"]
@@ -70,7 +71,8 @@ def random_text(rng, any_bytes):
     if any_bytes and rng.random() < 0.3:
         return rng.randbytes(rng.randint(0, 12))
     length = rng.randint(0, 12)
-    return "".join(rng.choice(ALNUM + " /+=&%-._~:*'\"éሴ😀\n\t") for _ in range(length)).encode()
+    letters = ALNUM + " /+=&%-._~:*'\"éሴ😀\n\t"
+    return "".join(rng.choice(letters) for _ in range(length)).encode()
 
 
 def random_query(rng, presign):

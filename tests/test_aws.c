@@ -1963,6 +1963,39 @@ static void test_serial_hosts(void)
     }
 }
 
+/* Behind the words, up to the end of the element; none where there are none. */
+static void test_encoded(void)
+{
+    static const struct {
+        const char *body;
+        const char *encoded;
+    } table[] = {
+        { EC2_ERROR("UnauthorizedOperation",
+                    "No. Encoded authorization failure message: QUJD_-RQ"),
+          "QUJD_-RQ" },
+        { EC2_ERROR("UnauthorizedOperation", "No."), "" },
+        { "Encoded authorization failure message:", "" },
+    };
+    size_t i;
+
+    for (i = 0; i < sizeof table / sizeof table[0]; i++) {
+        char text[1024];
+        char memory[64];
+        eice_aws_reply r;
+        eice_error e;
+        eice_buf b;
+
+        snprintf(text, sizeof text,
+                 "HTTP/1.1 403 Forbidden\r\nContent-Length: %u\r\n\r\n%s",
+                 (unsigned)strlen(table[i].body), table[i].body);
+        reply_read(&r, text, &e);
+        eice_buf_init(&b, memory, sizeof memory);
+        eice_aws_encoded(&r, &b);
+        CHECK_STR(eice_buf_str(&b), table[i].encoded);
+        eice_aws_reply_free(&r);
+    }
+}
+
 /* docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html: of what we
  * make, the endpoint only. */
 static void test_tokens(void)
@@ -1979,6 +2012,7 @@ static void test_tokens(void)
 
 static const test_case tests[] = {
     { "aws: places", test_places },
+    { "aws: the encoded message of a denial", test_encoded },
     { "aws: a place needs room", test_place_room },
     { "aws: a request byte for byte", test_write_bytes },
     { "aws: forms and objects", test_write_forms },
